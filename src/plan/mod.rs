@@ -1,0 +1,51 @@
+//! Decides what to do with a file: pure functions, no I/O.
+//!
+//! Called by the pipeline's feeder for every file the walk yields, and by a dry run, which ends here.
+
+mod parts;
+
+use serde::{Deserialize, Serialize};
+
+pub use parts::{MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, PartPlan, StreamParts, TooLarge};
+
+/// Why a file is uploaded. `cp` uploads what it is given; `sync` will add its own reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadReason {
+    /// The user asked for this file to be copied.
+    Requested,
+}
+
+/// How many requests with content a file takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// One PUT from memory.
+    Single,
+    /// A multipart upload.
+    Multipart(PartPlan),
+}
+
+/// The shape of a file of `size_bytes`: multipart above `threshold_bytes`.
+///
+/// # Errors
+/// [`TooLarge`] above 48.8 TiB, before any request.
+pub fn shape(size_bytes: u64, threshold_bytes: u64, part_size_bytes: u64) -> Result<Shape, TooLarge> {
+    if size_bytes <= threshold_bytes {
+        return Ok(Shape::Single);
+    }
+    PartPlan::new(size_bytes, part_size_bytes).map(Shape::Multipart)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::MIB;
+
+    #[test]
+    fn the_threshold_itself_is_still_a_single_put() {
+        assert_eq!(shape(16 * MIB, 16 * MIB, 16 * MIB), Ok(Shape::Single));
+        assert!(matches!(shape(16 * MIB + 1, 16 * MIB, 16 * MIB), Ok(Shape::Multipart(plan)) if plan.count() == 2));
+        assert_eq!(shape(0, 0, 16 * MIB), Ok(Shape::Single));
+    }
+}

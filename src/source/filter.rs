@@ -1,0 +1,144 @@
+//! `--include` and `--exclude`: the last pattern that matches decides; what none matches is included.
+//!
+//! A pattern without `/` matches a name at any depth, one with `/` is anchored at the source; `*` and `?` do
+//! not cross `/`, `**` does; a pattern that matches a directory covers everything below it; a `/` at the end
+//! matches directories only. An excluded directory is never entered. Pure; the walk asks it.
+
+use globset::{GlobBuilder, GlobMatcher};
+
+/// What a pattern does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterAction {
+    /// Upload it.
+    Include,
+    /// Leave it out.
+    Exclude,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    action: FilterAction,
+    /// Matches an entry by its own path.
+    own: GlobMatcher,
+    /// Matches an entry below a directory that the pattern names.
+    below: GlobMatcher,
+    directories_only: bool,
+    /// `*` and its like name no directory in particular, so they do not keep the walk out of any when a
+    /// later include may want something from there.
+    catch_all: bool,
+}
+
+/// The patterns of one run, in the order given.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    rules: Vec<Rule>,
+}
+
+fn glob(pattern: &str) -> Result<GlobMatcher, globset::Error> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build()?;
+    Ok(glob.compile_matcher())
+}
+
+impl Rule {
+    fn new(action: FilterAction, pattern: &str) -> Result<Self, globset::Error> {
+        let directories_only = pattern.ends_with('/');
+        let trimmed = pattern.trim_end_matches('/');
+        let anchored = trimmed.contains('/');
+        let base = trimmed.trim_start_matches('/');
+        let base = if anchored { base.to_owned() } else { format!("**/{base}") };
+        let own = glob(&base)?;
+        let below = glob(&format!("{base}/**"))?;
+        let catch_all = matches!(trimmed, "*" | "**" | "**/*" | "*.*");
+        Ok(Self { action, own, below, directories_only, catch_all })
+    }
+
+    fn matches(&self, path: &std::path::Path, is_directory: bool) -> bool {
+        (self.own.is_match(path) && (is_directory || !self.directories_only)) || self.below.is_match(path)
+    }
+}
+
+impl Filter {
+    /// Builds a filter from patterns in the order in which they were given.
+    ///
+    /// # Errors
+    /// The pattern that cannot be understood, with the reason.
+    pub fn new<'a>(
+        patterns: impl IntoIterator<Item = (FilterAction, &'a str)>,
+    ) -> Result<Self, (String, globset::Error)> {
+        let rules = patterns
+            .into_iter()
+            .map(|(action, pattern)| Rule::new(action, pattern).map_err(|error| (pattern.to_owned(), error)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { rules })
+    }
+
+    /// Whether the file at `path`, relative to its source, is to be uploaded.
+    pub fn includes_file(&self, path: &std::path::Path) -> bool {
+        let last = self.rules.iter().rev().find(|rule| rule.matches(path, false));
+        last.is_none_or(|rule| rule.action == FilterAction::Include)
+    }
+
+    /// Whether the directory at `path`, relative to its source, is to be entered.
+    pub fn enters_directory(&self, path: &std::path::Path) -> bool {
+        let Some(position) = self.rules.iter().rposition(|rule| rule.matches(path, true)) else {
+            return true;
+        };
+        let rule = &self.rules[position];
+        let later_include = self.rules[position..].iter().any(|rule| rule.action == FilterAction::Include);
+        rule.action == FilterAction::Include || (rule.catch_all && later_include)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FilterAction::{Exclude, Include};
+    use super::*;
+    use std::path::Path;
+
+    fn filter(patterns: &[(FilterAction, &str)]) -> Filter {
+        Filter::new(patterns.iter().copied()).expect("valid patterns")
+    }
+
+    #[test]
+    fn the_last_match_wins() {
+        let filter = filter(&[(Exclude, "*.log"), (Include, "keep.log"), (Exclude, "old/keep.log")]);
+        for (path, included) in
+            [("a.txt", true), ("x/y.log", false), ("x/keep.log", true), ("old/keep.log", false), ("keep.log", true)]
+        {
+            assert_eq!(filter.includes_file(Path::new(path)), included, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_names_a_directory_covers_what_is_below() {
+        let filter = filter(&[(Exclude, "node_modules"), (Exclude, "/build/*"), (Exclude, "tmp/")]);
+        for (path, entered) in [("node_modules", false), ("a/node_modules", false), ("build", true), ("build/x", false)] {
+            assert_eq!(filter.enters_directory(Path::new(path)), entered, "{path}");
+        }
+        assert!(!filter.enters_directory(Path::new("a/tmp")));
+        assert!(filter.includes_file(Path::new("a/tmp")), "a file of that name is not a directory");
+        assert!(!filter.includes_file(Path::new("build/x")));
+        assert!(filter.includes_file(Path::new("a/build/x")), "anchored patterns start at the source");
+    }
+
+    #[test]
+    fn excluding_everything_but_some_names_still_walks() {
+        let filter = filter(&[(Exclude, "*"), (Include, "*.jpg")]);
+        assert!(filter.enters_directory(Path::new("photos")));
+        assert!(filter.includes_file(Path::new("photos/2024/a.jpg")));
+        assert!(!filter.includes_file(Path::new("photos/a.txt")));
+        assert!(!super::Filter::new([(Exclude, "*")]).expect("valid").enters_directory(Path::new("x")));
+    }
+
+    #[test]
+    fn an_include_after_an_excluded_directory_does_not_open_it() {
+        let filter = filter(&[(Exclude, "cache"), (Include, "*.jpg")]);
+        assert!(!filter.enters_directory(Path::new("cache")));
+    }
+
+    #[test]
+    fn a_pattern_that_makes_no_sense_is_named() {
+        let (pattern, _) = Filter::new([(Exclude, "a[")]).expect_err("unclosed");
+        assert_eq!(pattern, "a[");
+    }
+}

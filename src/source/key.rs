@@ -1,0 +1,221 @@
+//! File names to object keys and back, without loss.
+//!
+//! A name that is clean UTF-8 is its own key. Bytes that are not UTF-8, control characters (C0 and DEL, which
+//! XML answers cannot carry) and U+FFFE / U+FFFF become `%XX` with upper-case digits. To keep the mapping
+//! reversible, a `%` that already looks like such an escape becomes `%25`; any other `%`, as in `100%` or
+//! `a%2Fb`, stays. Pure functions; nothing here knows where a key is used.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+/// Longest key S3 takes, in bytes of UTF-8.
+pub const MAX_KEY_BYTES: usize = 1_024;
+
+/// A key and whether it differs from the name's own bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedName {
+    /// The key, or a piece of one.
+    pub text: String,
+    /// True when at least one byte was escaped.
+    pub encoded: bool,
+}
+
+/// True for the escapes that [`encode`] can produce: a control byte, `%25`, DEL, or a byte above 0x7F.
+fn is_our_escape(high: u8, low: u8) -> bool {
+    let is_digit = |digit: u8| digit.is_ascii_digit() || (b'A'..=b'F').contains(&digit);
+    if !is_digit(high) || !is_digit(low) {
+        return false;
+    }
+    matches!(high, b'0' | b'1' | b'8' | b'9' | b'A'..=b'F')
+        || (high, low) == (b'2', b'5')
+        || (high, low) == (b'7', b'F')
+}
+
+fn escape(bytes: &[u8], into: &mut String) {
+    for byte in bytes {
+        write!(into, "%{byte:02X}").expect("writing to a String cannot fail");
+    }
+}
+
+/// Turns a path relative to its source (separated by `/`) into a key. Total and reversible: see [`decode`].
+pub fn encode(name: &[u8]) -> EncodedName {
+    let mut text = String::with_capacity(name.len());
+    let mut encoded = false;
+    let mut consumed = 0;
+    for chunk in name.utf8_chunks() {
+        for (position, character) in chunk.valid().char_indices() {
+            let at = consumed + position;
+            let looks_escaped = character == '%'
+                && matches!(name.get(at + 1..at + 3), Some(&[high, low]) if is_our_escape(high, low));
+            if looks_escaped || character.is_ascii_control() || matches!(character, '\u{FFFE}' | '\u{FFFF}') {
+                escape(character.encode_utf8(&mut [0; 4]).as_bytes(), &mut text);
+                encoded = true;
+            } else {
+                text.push(character);
+            }
+        }
+        consumed += chunk.valid().len() + chunk.invalid().len();
+        if !chunk.invalid().is_empty() {
+            escape(chunk.invalid(), &mut text);
+            encoded = true;
+        }
+    }
+    EncodedName { text, encoded }
+}
+
+/// The name that [`encode`] made `key` from.
+pub fn decode(key: &str) -> Vec<u8> {
+    let bytes = key.as_bytes();
+    let mut name = Vec::with_capacity(bytes.len());
+    let mut position = 0;
+    while position < bytes.len() {
+        if bytes[position] == b'%'
+            && let Some(&[high, low]) = bytes.get(position + 1..position + 3)
+            && is_our_escape(high, low)
+        {
+            name.push(hex_value(high) << 4 | hex_value(low));
+            position += 3;
+        } else {
+            name.push(bytes[position]);
+            position += 1;
+        }
+    }
+    name
+}
+
+fn hex_value(digit: u8) -> u8 {
+    if digit.is_ascii_digit() { digit - b'0' } else { digit - b'A' + 10 }
+}
+
+/// Why a key is not sent: servers would mangle or refuse it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyRefused {
+    /// No bytes at all.
+    Empty,
+    /// More than 1,024 bytes.
+    TooLong(usize),
+    /// It starts with `/`, which some servers strip.
+    LeadingSlash,
+    /// It has `//`, which some servers collapse.
+    DoubleSlash,
+    /// It has a segment `.` or `..`, which servers refuse or resolve.
+    DotSegment,
+}
+
+impl fmt::Display for KeyRefused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => formatter.write_str("the key would be empty"),
+            Self::TooLong(bytes) => {
+                write!(formatter, "the key would have {bytes} bytes; S3 takes at most {MAX_KEY_BYTES}")
+            }
+            Self::LeadingSlash => formatter.write_str("the key would start with '/', which servers treat differently"),
+            Self::DoubleSlash => formatter.write_str("the key would contain '//', which servers treat differently"),
+            Self::DotSegment => {
+                formatter.write_str("the key would contain a segment '.' or '..', which servers refuse or resolve")
+            }
+        }
+    }
+}
+
+/// Whether `key` is one that every S3 server stores as it is.
+///
+/// # Errors
+/// [`KeyRefused`] says why not; such a key is never sent.
+pub fn check(key: &str) -> Result<(), KeyRefused> {
+    if key.is_empty() {
+        return Err(KeyRefused::Empty);
+    }
+    if key.len() > MAX_KEY_BYTES {
+        return Err(KeyRefused::TooLong(key.len()));
+    }
+    if key.starts_with('/') {
+        return Err(KeyRefused::LeadingSlash);
+    }
+    if key.contains("//") {
+        return Err(KeyRefused::DoubleSlash);
+    }
+    if key.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err(KeyRefused::DotSegment);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &[u8]) -> String {
+        encode(name).text
+    }
+
+    #[test]
+    fn ordinary_names_are_their_own_keys() {
+        for name in ["a b.txt", "100%", "a%2Fb", "50%20off", "ü/日本.txt", "..x", "a\\b", "+?#'\"", "%zz", "% 25"] {
+            assert_eq!(encode(name.as_bytes()), EncodedName { text: name.into(), encoded: false });
+        }
+    }
+
+    #[test]
+    fn what_cannot_travel_is_escaped_and_said_so() {
+        for (name, expected) in [
+            (&b"gr\xFC\xDF"[..], "gr%FC%DF"),
+            (b"a\nb", "a%0Ab"),
+            (b"\x01", "%01"),
+            (b"\x7F", "%7F"),
+            (b"%FF", "%25FF"),
+            (b"%25", "%2525"),
+            (b"%\xFF", "%%FF"),
+            ("\u{FFFE}".as_bytes(), "%EF%BF%BE"),
+        ] {
+            let name = encode(name);
+            assert_eq!((name.text.as_str(), name.encoded), (expected, true));
+        }
+    }
+
+    #[test]
+    fn names_that_differ_only_in_what_is_escaped_get_different_keys() {
+        assert_ne!(key(b"%FF"), key(b"\xFF"));
+        assert_ne!(key(b"%0A"), key(b"\n"));
+        assert_ne!(key(b"%2500"), key(b"%00"));
+    }
+
+    #[test]
+    fn keys_that_servers_mishandle_are_refused() {
+        for (key, refused) in [
+            ("", KeyRefused::Empty),
+            ("/a", KeyRefused::LeadingSlash),
+            ("a//b", KeyRefused::DoubleSlash),
+            ("a/../b", KeyRefused::DotSegment),
+            ("./a", KeyRefused::DotSegment),
+            ("..", KeyRefused::DotSegment),
+        ] {
+            assert_eq!(check(key), Err(refused), "{key}");
+        }
+        assert_eq!(check(&"x".repeat(1_024)), Ok(()));
+        assert_eq!(check(&"x".repeat(1_025)), Err(KeyRefused::TooLong(1_025)));
+        assert_eq!(check("..x/.hidden/..."), Ok(()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_name_comes_back_byte_for_byte(name in proptest::collection::vec(1u8..=255, 0..64)) {
+            proptest::prop_assert_eq!(decode(&key(&name)), name);
+        }
+
+        #[test]
+        fn names_made_of_percents_and_digits_come_back_too(
+            name in proptest::collection::vec(proptest::sample::select(b"%025F7A\xFF\n/".to_vec()), 0..24)
+        ) {
+            proptest::prop_assert_eq!(decode(&key(&name)), name);
+        }
+
+        #[test]
+        fn different_names_never_share_a_key(
+            one in proptest::collection::vec(proptest::sample::select(b"%25F\xFF\x01".to_vec()), 0..8),
+            two in proptest::collection::vec(proptest::sample::select(b"%25F\xFF\x01".to_vec()), 0..8)
+        ) {
+            proptest::prop_assert_eq!(key(&one) == key(&two), one == two);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Request bodies that can be sent again: bytes in memory, or a range of an open file read in slices.
+//!
+//! A body reports its progress, so that a slow transfer is judged by bytes that move and not by the clock.
+//! Used by the engines; made by `transfer`.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::time::Sleep;
+
+/// A slice of this size stays in a core's cache between read, checksum and send.
+pub const SLICE_BYTES: usize = 256 * 1024;
+
+/// A range of an open file.
+#[derive(Clone, Debug)]
+pub struct FileRange {
+    /// The open file; shared by all parts that are in flight.
+    pub file: Arc<File>,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
+impl FileRange {
+    /// Reads the slice at `position` within the range: at most [`SLICE_BYTES`], empty at the end.
+    ///
+    /// # Errors
+    /// Whatever the file system says; `UnexpectedEof` when the file has become shorter.
+    pub fn read_slice(&self, position: u64) -> io::Result<Vec<u8>> {
+        let left = self.length.saturating_sub(position);
+        let wanted = usize::try_from(left).map_or(SLICE_BYTES, |left| left.min(SLICE_BYTES));
+        let mut slice = vec![0; wanted];
+        self.file.read_exact_at(&mut slice, self.offset + position)?;
+        Ok(slice)
+    }
+}
+
+/// What a request sends.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Held in memory.
+    Bytes(Bytes),
+    /// Read while it is sent.
+    File(FileRange),
+}
+
+impl Body {
+    /// Bytes.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(range) => range.length,
+        }
+    }
+}
+
+/// A limit of bytes a second that all bodies of a process share.
+#[derive(Debug)]
+pub struct Throttle {
+    bytes_per_second: f64,
+    free_at: Mutex<Instant>,
+}
+
+impl Throttle {
+    /// A limit of `bytes_per_second`, at least 1.
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second: bytes_per_second.max(1) as f64, free_at: Mutex::new(Instant::now()) }
+    }
+
+    /// Books `bytes` and says how long to wait before they may go.
+    pub fn book(&self, bytes: usize) -> Duration {
+        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let start = (*free_at).max(now);
+        *free_at = start + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
+        start - now
+    }
+}
+
+/// How far a body has got; shared between the body and whoever watches it.
+#[derive(Debug)]
+pub(super) struct Progress {
+    started: Instant,
+    moved_after_millis: AtomicU64,
+    handed_over: AtomicBool,
+}
+
+impl Progress {
+    /// A request that starts now; `without_body` means that only the answer is awaited.
+    pub(super) fn start(without_body: bool) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            moved_after_millis: AtomicU64::new(0),
+            handed_over: AtomicBool::new(without_body),
+        })
+    }
+
+    fn moved(&self) {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_after_millis.store(millis, Ordering::Relaxed);
+    }
+
+    /// When a byte last moved.
+    pub(super) fn last_moved(&self) -> Instant {
+        self.started + Duration::from_millis(self.moved_after_millis.load(Ordering::Relaxed))
+    }
+
+    /// True when the transport has taken the last byte.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Relaxed)
+    }
+}
+
+/// A [`Body`] as a stream of frames of at most [`SLICE_BYTES`].
+pub(super) struct FrameBody {
+    body: Body,
+    position: u64,
+    progress: Arc<Progress>,
+    throttle: Option<Arc<Throttle>>,
+    pause: Option<Pin<Box<Sleep>>>,
+    booked: bool,
+}
+
+impl FrameBody {
+    pub(super) fn new(body: Body, progress: Arc<Progress>, throttle: Option<Arc<Throttle>>) -> Self {
+        if body.length() == 0 {
+            progress.handed_over.store(true, Ordering::Relaxed);
+        }
+        Self { body, position: 0, progress, throttle, pause: None, booked: false }
+    }
+
+    fn slice(&self) -> io::Result<Bytes> {
+        match &self.body {
+            Body::Bytes(bytes) => {
+                let start = usize::try_from(self.position).map_err(io::Error::other)?;
+                Ok(bytes.slice(start..bytes.len().min(start + SLICE_BYTES)))
+            }
+            Body::File(range) => range.read_slice(self.position).map(Bytes::from),
+        }
+    }
+
+    fn poll_throttle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let (Some(throttle), false) = (&self.throttle, self.booked) {
+            let left = usize::try_from(self.body.length() - self.position).unwrap_or(SLICE_BYTES);
+            let delay = throttle.book(left.min(SLICE_BYTES));
+            self.booked = true;
+            self.pause = (!delay.is_zero()).then(|| Box::pin(tokio::time::sleep(delay)));
+        }
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
+        self.booked = false;
+        Poll::Ready(())
+    }
+}
+
+impl http_body::Body for FrameBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.position >= self.body.length() {
+            return Poll::Ready(None);
+        }
+        ready!(self.poll_throttle(context));
+        // Reading on the event loop's own thread: a slice in the page cache takes less time than a hop to a
+        // blocking thread.
+        let slice = match self.slice() {
+            Ok(slice) => slice,
+            Err(error) => return Poll::Ready(Some(Err(error))),
+        };
+        self.position += slice.len() as u64;
+        self.progress.moved();
+        if self.position >= self.body.length() {
+            self.progress.handed_over.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Some(Ok(Frame::data(slice))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.position >= self.body.length()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.body.length() - self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throttle_spaces_bookings_by_their_size() {
+        let throttle = Throttle::new(1_000_000);
+        assert!(throttle.book(500_000) < Duration::from_millis(1), "the first goes at once");
+        let second = throttle.book(1);
+        assert!(second > Duration::from_millis(400) && second <= Duration::from_millis(500), "{second:?}");
+    }
+
+    #[test]
+    fn a_file_range_is_read_in_slices_and_notices_a_shorter_file() {
+        let mut file = tempfile::tempfile().expect("temporary file");
+        io::Write::write_all(&mut file, &vec![7; SLICE_BYTES + 10]).expect("write");
+        let range = FileRange { file: Arc::new(file), offset: 5, length: SLICE_BYTES as u64 + 4 };
+        assert_eq!(range.read_slice(0).expect("first").len(), SLICE_BYTES);
+        assert_eq!(range.read_slice(SLICE_BYTES as u64).expect("second"), vec![7; 4]);
+        let beyond = FileRange { length: SLICE_BYTES as u64 + 6, ..range };
+        let error = beyond.read_slice(SLICE_BYTES as u64).expect_err("too short");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -1,0 +1,118 @@
+//! Opens stores: knows the server, the credentials, and how many connections were made.
+//!
+//! One connector a process. A store belongs to the runtime it was opened on, because its connections do; the
+//! strategies decide how many stores there are (the client mode) and each is a connection pool of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+
+use super::body::Throttle;
+use super::sdk::{Resolved, SdkStore};
+use super::{ObjectStore, Pace};
+use crate::config::{StoreSettings, TransferSettings};
+use crate::error::Result;
+
+/// Which server answers, as far as its behaviour is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerKind {
+    /// Amazon S3.
+    Aws,
+    /// MinIO, or a fork that calls itself so.
+    Minio,
+    /// s3haul's own.
+    Embedded,
+    /// Any other.
+    Unknown,
+}
+
+impl ServerKind {
+    /// True when it is known to check what it stores against the checksum that was sent, to honour
+    /// `If-None-Match`, and to give the MD5 of unencrypted content as ETag of a single PUT.
+    pub fn is_trusted(self) -> bool {
+        self != Self::Unknown
+    }
+
+    pub(super) fn from_header(server: &str) -> Self {
+        if server.starts_with("MinIO") {
+            Self::Minio
+        } else if server.starts_with("AmazonS3") {
+            Self::Aws
+        } else if server.starts_with("s3haul") {
+            Self::Embedded
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// What all stores of a process share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) connections_opened: AtomicU64,
+    pub(super) server: OnceLock<ServerKind>,
+    pub(super) throttle: Option<Arc<Throttle>>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    resolved: Arc<Resolved>,
+    shared: Arc<Shared>,
+    pace: Arc<Pace>,
+    transfer: Arc<TransferSettings>,
+}
+
+impl Connector {
+    /// Finds endpoint, region and credentials. Sends nothing to the server itself.
+    ///
+    /// # Errors
+    /// A profile, endpoint or certificate file that cannot be used; no credentials.
+    pub async fn resolve(settings: &StoreSettings, transfer: &TransferSettings) -> Result<Self> {
+        let throttle = transfer.bandwidth.map(|rate| Arc::new(Throttle::new(rate.0.bytes())));
+        Ok(Self {
+            resolved: Arc::new(Resolved::new(settings).await?),
+            shared: Arc::new(Shared { throttle, ..Shared::default() }),
+            pace: Arc::default(),
+            transfer: Arc::new(transfer.clone()),
+        })
+    }
+
+    /// A store of its own for `bucket`, with a pool of at most `max_connections`. Call it on the runtime that
+    /// is to own the connections; when that runtime ends, the store is of no use any more.
+    ///
+    /// # Errors
+    /// TLS that cannot be set up.
+    pub fn open(&self, bucket: &str, max_connections: usize) -> Result<Arc<dyn ObjectStore>> {
+        let store = SdkStore::new(&self.resolved, &self.shared, &self.transfer, bucket, max_connections)?;
+        Ok(Arc::new(store))
+    }
+
+    /// The pace that all requests of this process keep.
+    pub fn pace(&self) -> &Arc<Pace> {
+        &self.pace
+    }
+
+    /// Connections that were established so far, by all stores together.
+    pub fn connections_opened(&self) -> u64 {
+        self.shared.connections_opened.load(Ordering::Relaxed)
+    }
+
+    /// The server, known after its first answer.
+    pub fn server(&self) -> ServerKind {
+        if self.resolved.is_aws() {
+            return ServerKind::Aws;
+        }
+        self.shared.server.get().copied().unwrap_or(ServerKind::Unknown)
+    }
+
+    /// The address as people know it.
+    pub fn endpoint(&self) -> String {
+        self.resolved.endpoint()
+    }
+
+    /// Region that requests are signed for.
+    pub fn region(&self) -> &str {
+        self.resolved.region()
+    }
+}

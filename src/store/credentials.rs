@@ -1,0 +1,91 @@
+//! Credentials from the AWS provider chain, kept until they expire or are refused.
+//!
+//! All clients of a process share one cache, so that a helper program is asked once and not once a worker.
+//! On an endpoint that is not AWS the chain has no instance metadata: it would cost seconds and could hand a
+//! cloud identity to a foreign host.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+
+/// Fetched anew this long before they expire.
+const EXPIRY_MARGIN: Duration = Duration::from_mins(1);
+/// Many requests in flight hear of one expiry; what was fetched this recently is the answer to it.
+const JUST_FETCHED: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct CachedCredentials {
+    provider: SharedCredentialsProvider,
+    current: Arc<tokio::sync::Mutex<Option<(Credentials, Instant)>>>,
+}
+
+impl fmt::Debug for CachedCredentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CachedCredentials")
+    }
+}
+
+impl CachedCredentials {
+    pub(super) fn new(provider: SharedCredentialsProvider) -> Self {
+        Self { provider, current: Arc::default() }
+    }
+
+    /// The chain for endpoints that are not AWS: environment, profile, web identity, container.
+    pub(super) fn without_instance_metadata(profile: Option<&str>) -> SharedCredentialsProvider {
+        let mut profile_file = ProfileFileCredentialsProvider::builder();
+        if let Some(name) = profile {
+            profile_file = profile_file.profile_name(name);
+            // A profile that is named outranks the environment, as with the AWS tools.
+            return SharedCredentialsProvider::new(
+                CredentialsProviderChain::first_try("Profile", profile_file.build())
+                    .or_else("Environment", EnvironmentVariableCredentialsProvider::new()),
+            );
+        }
+        SharedCredentialsProvider::new(
+            CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+                .or_else("Profile", profile_file.build())
+                .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().build())
+                .or_else("EcsContainer", EcsCredentialsProvider::builder().build()),
+        )
+    }
+
+    /// Good credentials, fetched if there are none.
+    pub(super) async fn get(&self) -> Result<Credentials, CredentialsError> {
+        let mut current = self.current.lock().await;
+        if let Some((credentials, _)) = current.as_ref().filter(|(credentials, _)| !is_stale(credentials)) {
+            return Ok(credentials.clone());
+        }
+        let fresh = self.provider.provide_credentials().await?;
+        *current = Some((fresh.clone(), Instant::now()));
+        Ok(fresh)
+    }
+
+    /// Forgets credentials that the server refused as expired, unless somebody has replaced them already.
+    pub(super) async fn expire(&self) {
+        let mut current = self.current.lock().await;
+        current.take_if(|(_, fetched)| fetched.elapsed() > JUST_FETCHED);
+    }
+}
+
+fn is_stale(credentials: &Credentials) -> bool {
+    credentials.expiry().is_some_and(|expiry| expiry <= SystemTime::now() + EXPIRY_MARGIN)
+}
+
+impl ProvideCredentials for CachedCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.get())
+    }
+}

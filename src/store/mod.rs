@@ -1,0 +1,205 @@
+//! The narrow seam to S3: what s3haul asks of a bucket, in its own types.
+//!
+//! Everything above this module speaks [`ObjectStore`]; the SDK, HTTP and signing are known only below it.
+//! [`Connector`] opens stores: it knows the server, the credentials and how many connections were made.
+//! Retries happen here and nowhere else ([`Retrying`]).
+
+mod body;
+mod connector;
+mod credentials;
+mod error;
+mod pace;
+mod retry;
+mod sdk;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ChecksumAlgorithm, ObjectAttributes};
+
+pub use body::{Body, FileRange, SLICE_BYTES, Throttle};
+pub use connector::{Connector, ServerKind};
+pub use error::{StoreError, StoreErrorKind};
+pub use pace::Pace;
+pub use retry::{RetryObserver, Retrying};
+
+/// The seam's result.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A checksum as S3 writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checksum {
+    /// Which one.
+    pub algorithm: ChecksumAlgorithm,
+    /// Base64 of its big-endian bytes; with `-N` at the end when it is composite.
+    pub value: String,
+}
+
+/// What an object carries beside its bytes.
+#[derive(Clone, Debug, Default)]
+pub struct ObjectProperties {
+    /// What the user asked for, the same for all objects of a run.
+    pub attributes: Arc<ObjectAttributes>,
+    /// MIME type.
+    pub content_type: String,
+    /// Metadata of this object alone, such as `mtime`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A whole object in one request.
+#[derive(Clone, Debug)]
+pub struct PutObject {
+    /// Object key.
+    pub key: String,
+    /// Its bytes; can be sent again.
+    pub body: Body,
+    /// Checksum of all bytes, sent as a header.
+    pub checksum: Checksum,
+    /// What is stored with it.
+    pub properties: ObjectProperties,
+    /// Fail with [`StoreErrorKind::PreconditionFailed`] when the key exists.
+    pub if_none_match: bool,
+}
+
+/// The beginning of a multipart upload.
+#[derive(Clone, Debug)]
+pub struct CreateUpload {
+    /// Object key.
+    pub key: String,
+    /// Checksum that all parts will carry.
+    pub algorithm: ChecksumAlgorithm,
+    /// What is stored with the object.
+    pub properties: ObjectProperties,
+}
+
+/// One part.
+#[derive(Clone, Debug)]
+pub struct UploadPart {
+    /// Object key.
+    pub key: String,
+    /// From [`ObjectStore::create_multipart_upload`].
+    pub upload_id: String,
+    /// From 1.
+    pub number: u32,
+    /// Its bytes; can be sent again.
+    pub body: Body,
+    /// Checksum of this part.
+    pub checksum: Checksum,
+}
+
+/// A part as the server confirmed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompletedPart {
+    /// From 1.
+    pub number: u32,
+    /// ETag without quotes.
+    pub etag: String,
+    /// Checksum as sent.
+    pub checksum: Checksum,
+}
+
+/// The end of a multipart upload.
+#[derive(Clone, Debug)]
+pub struct CompleteUpload {
+    /// Object key.
+    pub key: String,
+    /// From [`ObjectStore::create_multipart_upload`].
+    pub upload_id: String,
+    /// All parts in rising order.
+    pub parts: Vec<CompletedPart>,
+    /// Checksum of the whole object.
+    pub checksum: Checksum,
+    /// Bytes of the whole object.
+    pub size_bytes: u64,
+    /// Fail with [`StoreErrorKind::PreconditionFailed`] when the key exists.
+    pub if_none_match: bool,
+}
+
+/// What the server said it stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// ETag without quotes.
+    pub etag: String,
+    /// Checksum of the algorithm that was sent, if the server returned one.
+    pub checksum: Option<Checksum>,
+    /// The ETag is not the MD5 of the content, because the server encrypted with a key of its own.
+    pub opaque_etag: bool,
+}
+
+/// What HEAD says about an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectHead {
+    /// Bytes.
+    pub size_bytes: u64,
+    /// ETag without quotes.
+    pub etag: String,
+    /// Checksum of the algorithm asked for, if the server keeps one.
+    pub checksum: Option<Checksum>,
+    /// User metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What a listing says about an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Key, decoded.
+    pub key: String,
+    /// Bytes.
+    pub size_bytes: u64,
+    /// When the server took it.
+    pub last_modified: Option<SystemTime>,
+    /// ETag without quotes.
+    pub etag: String,
+}
+
+/// Up to 1,000 entries of a listing, in key order.
+#[derive(Clone, Debug, Default)]
+pub struct ListPage {
+    /// Objects.
+    pub objects: Vec<ListedObject>,
+    /// Prefixes up to and including the next `/`, when the listing is not recursive.
+    pub common_prefixes: Vec<String>,
+    /// Pass it to get the next page; none at the end.
+    pub continuation: Option<String>,
+}
+
+/// A multipart upload that is neither complete nor aborted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenUpload {
+    /// Object key.
+    pub key: String,
+    /// Upload id.
+    pub upload_id: String,
+}
+
+/// One bucket of an S3 server. Every method is one request (plus retries, where the store retries); dropping
+/// the future cancels it, and the server may or may not have acted on it.
+#[async_trait]
+pub trait ObjectStore: Send + Sync {
+    /// Stores a whole object.
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored>;
+    /// Begins a multipart upload and returns its id.
+    async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String>;
+    /// Stores one part; sending a number again replaces that part.
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored>;
+    /// Makes the object of its parts, at once and whole.
+    async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored>;
+    /// Gives up an upload and frees its parts. An upload that is gone already is not an error.
+    async fn abort_multipart_upload(&self, key: &str, upload_id: &str) -> StoreResult<()>;
+    /// Asks about an object, with the checksum of `algorithm` if the server keeps it.
+    async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead>;
+    /// Reads an object and hands each piece to `sink`; returns the number of bytes.
+    async fn read_object(&self, key: &str, sink: &mut (dyn FnMut(&[u8]) + Send)) -> StoreResult<u64>;
+    /// One page of the objects below `prefix`; with `recursive` false, down to the next `/` only.
+    async fn list_objects(&self, prefix: &str, recursive: bool, continuation: Option<&str>) -> StoreResult<ListPage>;
+    /// The first page of open multipart uploads of keys that begin with `prefix`.
+    async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>>;
+    /// Whether the bucket exists and these credentials see it.
+    async fn head_bucket(&self) -> StoreResult<()>;
+    /// Makes the bucket; one that is ours already is not an error.
+    async fn create_bucket(&self) -> StoreResult<()>;
+}

@@ -1,0 +1,99 @@
+//! The pace of one process towards one server: everybody slows down when the server asks for it.
+//!
+//! Shared by all stores of a process. Also knows when a request last succeeded, which tells a passing outage
+//! from a server that is gone.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+struct State {
+    /// No request starts before this.
+    open_at: Instant,
+    /// Pauses in a row without a success in between.
+    level: u32,
+    last_success: Option<Instant>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pace {
+    state: Mutex<State>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { state: Mutex::new(State { open_at: Instant::now(), level: 0, last_success: None }) }
+    }
+}
+
+/// `min(20 s, 0.2 s x 2^attempt)` with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"),
+/// but never less than a tenth of it, so that a retry is never immediate.
+pub(super) fn jittered(attempt: u32) -> Duration {
+    let ceiling = FIRST_PAUSE.saturating_mul(1 << attempt.min(7)).min(LONGEST_PAUSE);
+    ceiling.mul_f64(0.1 + 0.9 * fastrand::f64())
+}
+
+impl Pace {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server asked for less. All requests wait; those in flight that hear the same do not add to it.
+    pub fn throttled(&self, retry_after: Option<Duration>) {
+        let mut state = self.state();
+        let now = Instant::now();
+        if let Some(wish) = retry_after {
+            state.open_at = state.open_at.max(now + wish);
+        } else if state.open_at <= now {
+            state.open_at = now + jittered(state.level + 1);
+            state.level += 1;
+        }
+    }
+
+    /// A request succeeded.
+    pub fn succeeded(&self) {
+        let mut state = self.state();
+        state.level = state.level.saturating_sub(1);
+        state.last_success = Some(Instant::now());
+    }
+
+    /// How long to wait before a request may start.
+    pub fn wait(&self) -> Duration {
+        self.state().open_at.saturating_duration_since(Instant::now())
+    }
+
+    /// When a request last succeeded, if one ever did.
+    pub fn last_success(&self) -> Option<Instant> {
+        self.state().last_success
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_wish_holds_for_everybody() {
+        let pace = Pace::default();
+        assert!(pace.wait().is_zero());
+        pace.throttled(Some(Duration::from_secs(3)));
+        assert!(pace.wait() > Duration::from_millis(2_900));
+        pace.throttled(None);
+        assert!(pace.wait() < Duration::from_secs(4), "those in flight do not add to a pause");
+    }
+
+    #[test]
+    fn jitter_stays_between_a_tenth_and_the_whole() {
+        for attempt in 0..12 {
+            let ceiling = Duration::from_millis(200 << attempt.min(7)).min(LONGEST_PAUSE);
+            for _ in 0..100 {
+                let pause = jittered(attempt);
+                assert!(pause <= ceiling && pause >= ceiling / 11, "{attempt}: {pause:?}");
+            }
+        }
+    }
+}

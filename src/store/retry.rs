@@ -1,0 +1,172 @@
+//! The one retry layer. The SDK's own is off: its token bucket is shared by the whole process, it ignores
+//! `Retry-After` and 429, and it gives up on a restarting server after 0.6 s.
+//!
+//! Every body can be sent again: bytes stay in memory and file ranges are read anew for each attempt.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::pace::{Pace, jittered};
+use super::{
+    CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind,
+    StoreResult, Stored, UploadPart,
+};
+use crate::config::{ChecksumAlgorithm, RetrySettings};
+use crate::event::RetryNotice;
+
+/// Hears of every request that will be tried again.
+pub type RetryObserver = Arc<dyn Fn(RetryNotice) + Send + Sync>;
+
+/// A lost connection is worth trying for at least this long, however quickly the tries fail: a server that is
+/// restarted behind a proxy accepts connections and drops them.
+const OUTAGE_PATIENCE: Duration = Duration::from_secs(75);
+/// Answers that contradict what was sent are not worth many tries.
+const DOUBTFUL_RETRIES: u32 = 2;
+
+/// A store whose requests are tried again where that can help.
+#[derive(Clone)]
+pub struct Retrying {
+    inner: Arc<dyn ObjectStore>,
+    settings: RetrySettings,
+    pace: Arc<Pace>,
+    observer: RetryObserver,
+}
+
+/// What one operation has been through.
+struct History {
+    started: Instant,
+    tries: u32,
+}
+
+impl Retrying {
+    /// Wraps `inner`. `pace` is shared by all stores of the process.
+    pub fn new(
+        inner: Arc<dyn ObjectStore>,
+        settings: RetrySettings,
+        pace: Arc<Pace>,
+        observer: RetryObserver,
+    ) -> Self {
+        Self { inner, settings, pace, observer }
+    }
+
+    /// The pause before the next try, or `None` when there is none.
+    fn pause(&self, error: &StoreError, history: &History) -> Option<Duration> {
+        use StoreErrorKind as Kind;
+        let left = |limit: u32| history.tries <= limit.min(self.settings.retries);
+        let patient = |patience: Duration| self.settings.retries > 0 && history.started.elapsed() < patience;
+        let again = match error.kind {
+            Kind::Throttled | Kind::Transient | Kind::Stalled => left(u32::MAX),
+            Kind::Connection => left(u32::MAX) || patient(OUTAGE_PATIENCE.min(self.settings.outage_limit)),
+            Kind::Unreachable => {
+                let since = self.pace.last_success().unwrap_or(history.started).max(history.started);
+                self.settings.retries > 0 && since.elapsed() < self.settings.outage_limit
+            }
+            Kind::BadDigest | Kind::NotCredible | Kind::LocalRead => left(DOUBTFUL_RETRIES),
+            // The engine has corrected its clock or fetched new credentials by now: once is enough.
+            Kind::ClockSkew | Kind::ExpiredCredentials => history.tries == 1,
+            _ => false,
+        };
+        let delay = error.retry_after.unwrap_or_else(|| match error.kind {
+            Kind::ClockSkew | Kind::ExpiredCredentials => Duration::ZERO,
+            // A server that is down is asked twice a second at most, and at least every two seconds.
+            Kind::Unreachable => jittered(history.tries.clamp(1, 3)),
+            _ => jittered(history.tries - 1),
+        });
+        (again && history.started.elapsed() + delay < self.settings.budget).then_some(delay)
+    }
+
+    async fn run<'a, T, F, Fut>(&'a self, operation: &str, place: &str, mut attempt: F) -> StoreResult<T>
+    where
+        F: FnMut(&'a dyn ObjectStore) -> Fut,
+        Fut: Future<Output = StoreResult<T>>,
+    {
+        let mut history = History { started: Instant::now(), tries: 0 };
+        loop {
+            self.wait_for_the_pace().await;
+            history.tries += 1;
+            let error = match attempt(self.inner.as_ref()).await {
+                Ok(value) => {
+                    self.pace.succeeded();
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            if error.kind == StoreErrorKind::Throttled {
+                self.pace.throttled(error.retry_after);
+            }
+            let Some(delay) = self.pause(&error, &history) else {
+                return Err(error);
+            };
+            tracing::debug!(operation, place, attempt = history.tries, %error, ?delay, "request will be tried again");
+            (self.observer)(RetryNotice {
+                operation: operation.to_owned(),
+                place: place.to_owned(),
+                attempt: history.tries,
+                error: error.to_string(),
+                delay,
+            });
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn wait_for_the_pace(&self) {
+        loop {
+            let wait = self.pace.wait();
+            if wait.is_zero() {
+                return;
+            }
+            // A little spread, so that not all of them start in the same millisecond.
+            tokio::time::sleep(wait + wait.mul_f64(0.2 * fastrand::f64())).await;
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Retrying {
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
+        self.run("PutObject", &request.key, |store| store.put_object(request)).await
+    }
+
+    async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
+        self.run("CreateMultipartUpload", &request.key, |store| store.create_multipart_upload(request)).await
+    }
+
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
+        self.run("UploadPart", &request.key, |store| store.upload_part(request)).await
+    }
+
+    async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored> {
+        self.run("CompleteMultipartUpload", &request.key, |store| store.complete_multipart_upload(request)).await
+    }
+
+    async fn abort_multipart_upload(&self, key: &str, upload_id: &str) -> StoreResult<()> {
+        self.run("AbortMultipartUpload", key, |store| store.abort_multipart_upload(key, upload_id)).await
+    }
+
+    async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead> {
+        self.run("HeadObject", key, |store| store.head_object(key, algorithm)).await
+    }
+
+    async fn read_object(&self, key: &str, sink: &mut (dyn FnMut(&[u8]) + Send)) -> StoreResult<u64> {
+        // Not tried again here: the sink has seen some of the bytes. The caller starts anew.
+        self.inner.read_object(key, sink).await
+    }
+
+    async fn list_objects(&self, prefix: &str, recursive: bool, continuation: Option<&str>) -> StoreResult<ListPage> {
+        self.run("ListObjectsV2", prefix, |store| store.list_objects(prefix, recursive, continuation)).await
+    }
+
+    async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
+        self.run("ListMultipartUploads", prefix, |store| store.list_multipart_uploads(prefix)).await
+    }
+
+    async fn head_bucket(&self) -> StoreResult<()> {
+        self.run("HeadBucket", "", |store| store.head_bucket()).await
+    }
+
+    async fn create_bucket(&self) -> StoreResult<()> {
+        self.run("CreateBucket", "", |store| store.create_bucket()).await
+    }
+}

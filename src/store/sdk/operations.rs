@@ -1,0 +1,240 @@
+//! The seam's operations as SDK calls.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{
+    ChecksumMode, CompletedMultipartUpload, EncodingType, ServerSideEncryption, StorageClass,
+};
+
+use super::convert::{
+    algorithm as sdk_algorithm, all_metadata, checksum_of, checksum_type, decoded, sdk_part, stored, stream, system_time,
+    tagging, unquoted, with_checksum,
+};
+use super::SdkStore;
+use crate::config::ChecksumAlgorithm;
+use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
+use crate::store::{
+    Body, CompleteUpload, CreateUpload, ListPage, ListedObject, ObjectHead, ObjectStore, OpenUpload, PutObject,
+    StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+};
+
+impl SdkStore {
+    /// The body for the SDK and its progress. What fits into one slice goes as bytes.
+    async fn sdk_body(&self, body: &Body) -> (ByteStream, std::sync::Arc<Progress>) {
+        if let Body::Bytes(bytes) = body
+            && bytes.len() <= SLICE_BYTES
+        {
+            if let Some(throttle) = &self.shared.throttle {
+                tokio::time::sleep(throttle.book(bytes.len())).await;
+            }
+            return (ByteStream::from(bytes.clone()), Progress::start(true));
+        }
+        let progress = Progress::start(false);
+        let frames = FrameBody::new(body.clone(), progress.clone(), self.shared.throttle.clone());
+        (stream(frames), progress)
+    }
+
+    /// HEAD answers have no body, so 404 is all that says what is missing.
+    fn missing_bucket(&self, error: StoreError) -> StoreError {
+        if error.kind != StoreErrorKind::NoSuchKey {
+            return error;
+        }
+        StoreError { kind: StoreErrorKind::NoSuchBucket, message: "the bucket does not exist".into(), ..error }
+    }
+
+    fn content_length(length: u64) -> i64 {
+        i64::try_from(length).expect("S3's limits are far below 2^63")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for SdkStore {
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
+        let properties = &request.properties;
+        let attributes = &properties.attributes;
+        let (body, progress) = self.sdk_body(&request.body).await;
+        let length = request.body.length();
+        let call = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(&request.key)
+            .body(body)
+            .content_length(Self::content_length(length))
+            .content_type(&properties.content_type)
+            .set_metadata(Some(all_metadata(properties)))
+            .set_tagging(tagging(attributes))
+            .set_storage_class(attributes.storage_class.as_deref().map(StorageClass::from))
+            .set_server_side_encryption(attributes.server_side_encryption.as_deref().map(ServerSideEncryption::from))
+            .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
+        let call = with_checksum!(call, &request.checksum).customize().disable_payload_signing();
+        let output = self.send(&progress, length, self.limits.answer_limit, call.send()).await?;
+        stored(output.e_tag(), checksum_of!(output, request.checksum.algorithm), output.server_side_encryption())
+    }
+
+    async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
+        let properties = &request.properties;
+        let attributes = &properties.attributes;
+        let call = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.bucket)
+            .key(&request.key)
+            .content_type(&properties.content_type)
+            .checksum_algorithm(sdk_algorithm(request.algorithm))
+            .checksum_type(checksum_type(request.algorithm))
+            .set_metadata(Some(all_metadata(properties)))
+            .set_tagging(tagging(attributes))
+            .set_storage_class(attributes.storage_class.as_deref().map(StorageClass::from))
+            .set_server_side_encryption(attributes.server_side_encryption.as_deref().map(ServerSideEncryption::from));
+        let output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+        match output.upload_id() {
+            Some(id) if !id.is_empty() => Ok(id.to_owned()),
+            _ => Err(StoreError::new(StoreErrorKind::NotCredible, "the server began an upload without naming it")),
+        }
+    }
+
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
+        let (body, progress) = self.sdk_body(&request.body).await;
+        let length = request.body.length();
+        let call = self
+            .client
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(&request.key)
+            .upload_id(&request.upload_id)
+            .part_number(i32::try_from(request.number).expect("part numbers end at 10,000"))
+            .body(body)
+            .content_length(Self::content_length(length));
+        let call = with_checksum!(call, &request.checksum).customize().disable_payload_signing();
+        let output = self.send(&progress, length, self.limits.answer_limit, call.send()).await?;
+        stored(output.e_tag(), checksum_of!(output, request.checksum.algorithm), output.server_side_encryption())
+    }
+
+    async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored> {
+        let parts = request.parts.iter().map(sdk_part).collect();
+        let algorithm = request.checksum.algorithm;
+        let call = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(&request.key)
+            .upload_id(&request.upload_id)
+            .checksum_type(checksum_type(algorithm))
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .set_mpu_object_size(self.resolved.is_aws().then(|| Self::content_length(request.size_bytes)))
+            .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
+        let call = with_checksum!(call, &request.checksum);
+        let output = self.send(&Progress::start(true), 0, self.limits.complete_limit, call.send()).await?;
+        stored(output.e_tag(), checksum_of!(output, algorithm), output.server_side_encryption())
+    }
+
+    async fn abort_multipart_upload(&self, key: &str, upload_id: &str) -> StoreResult<()> {
+        let call = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload_id);
+        match self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == StoreErrorKind::NoSuchUpload => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead> {
+        let call = self.client.head_object().bucket(&self.bucket).key(key).checksum_mode(ChecksumMode::Enabled);
+        let output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+        let metadata: BTreeMap<String, String> = output
+            .metadata()
+            .map(|metadata| metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+            .unwrap_or_default();
+        Ok(ObjectHead {
+            size_bytes: output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0),
+            etag: unquoted(output.e_tag()),
+            checksum: checksum_of!(output, algorithm),
+            metadata,
+        })
+    }
+
+    async fn read_object(&self, key: &str, sink: &mut (dyn FnMut(&[u8]) + Send)) -> StoreResult<u64> {
+        let call = self.client.get_object().bucket(&self.bucket).key(key);
+        let mut output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+        let mut bytes = 0;
+        loop {
+            let piece = tokio::time::timeout(self.limits.stall_limit, output.body.try_next()).await;
+            match piece {
+                Ok(Ok(Some(piece))) => {
+                    sink(&piece);
+                    bytes += piece.len() as u64;
+                }
+                Ok(Ok(None)) => return Ok(bytes),
+                Ok(Err(error)) => {
+                    return Err(StoreError::new(StoreErrorKind::Connection, crate::error::chain(&error)));
+                }
+                Err(_) => return Err(StoreError::new(StoreErrorKind::Stalled, "the server sent no byte for too long")),
+            }
+        }
+    }
+
+    async fn list_objects(&self, prefix: &str, recursive: bool, continuation: Option<&str>) -> StoreResult<ListPage> {
+        let call = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .encoding_type(EncodingType::Url)
+            .set_delimiter((!recursive).then(|| "/".to_owned()))
+            .set_continuation_token(continuation.map(str::to_owned));
+        let output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+        let is_encoded = output.encoding_type() == Some(&EncodingType::Url);
+        let name = |key: Option<&str>| {
+            let key = key.unwrap_or_default();
+            if is_encoded { decoded(key) } else { key.to_owned() }
+        };
+        let objects = output.contents().iter().map(|object| ListedObject {
+            key: name(object.key()),
+            size_bytes: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+            last_modified: system_time(object.last_modified()),
+            etag: unquoted(object.e_tag()),
+        });
+        let continuation = output.next_continuation_token().map(str::to_owned);
+        if output.is_truncated() == Some(true) && continuation.is_none() {
+            return Err(StoreError::new(StoreErrorKind::NotCredible, "a listing says it goes on but not where"));
+        }
+        Ok(ListPage {
+            objects: objects.collect(),
+            common_prefixes: output.common_prefixes().iter().map(|prefix| name(prefix.prefix())).collect(),
+            continuation,
+        })
+    }
+
+    async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
+        let call = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix);
+        let output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+        let uploads = output.uploads().iter().map(|upload| OpenUpload {
+            key: upload.key().unwrap_or_default().to_owned(),
+            upload_id: upload.upload_id().unwrap_or_default().to_owned(),
+        });
+        Ok(uploads.collect())
+    }
+
+    async fn head_bucket(&self) -> StoreResult<()> {
+        let call = self.client.head_bucket().bucket(&self.bucket);
+        let answer = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await;
+        answer.map(|_| ()).map_err(|error| self.missing_bucket(error))
+    }
+
+    async fn create_bucket(&self) -> StoreResult<()> {
+        use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+        let region = self.resolved.region();
+        // us-east-1 is the one region that may not be named.
+        let location = (region != "us-east-1").then(|| {
+            CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region)).build()
+        });
+        let call = self.client.create_bucket().bucket(&self.bucket).set_create_bucket_configuration(location);
+        match self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code.as_deref() == Some("BucketAlreadyOwnedByYou") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
