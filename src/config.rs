@@ -367,7 +367,8 @@ impl TransferSettings {
 }
 
 impl StoreSettings {
-    fn validate(&self) -> Result<()> {
+    /// Whether the endpoint, if one is set, is an address.
+    pub(crate) fn validate(&self) -> Result<()> {
         let Some(endpoint) = &self.endpoint_url else {
             return Ok(());
         };

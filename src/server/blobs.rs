@@ -75,10 +75,19 @@ impl BlobStore {
             }
             sync_directory(&blobs)
         };
-        prepare().map_err(|source| ServerError::DataDirectory { path: root.to_owned(), source })?;
+        prepare().map_err(|source| ServerError::DataDirectory {
+            path: root.to_owned(),
+            source,
+        })?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Self { incoming, blobs, started, counter: AtomicU64::new(0), readers: Mutex::default() })
+        Ok(Self {
+            incoming,
+            blobs,
+            started,
+            counter: AtomicU64::new(0),
+            readers: Mutex::default(),
+        })
     }
 
     /// A fresh identifier of 32 hexadecimal digits, unique over restarts.
@@ -89,7 +98,11 @@ impl BlobStore {
 
     /// The reference for an empty part, which still needs an identity of its own in a list of parts.
     pub(super) fn empty_blob(&self) -> BlobReference {
-        BlobReference { id: self.new_identifier(), length: 0, inline: true }
+        BlobReference {
+            id: self.new_identifier(),
+            length: 0,
+            inline: true,
+        }
     }
 
     fn path(&self, id: &str) -> PathBuf {
@@ -124,7 +137,12 @@ impl BlobStore {
         let id = self.new_identifier();
         let path = self.incoming.join(&id);
         let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        Ok(BlobWriter { file, path, id, store: Arc::clone(self) })
+        Ok(BlobWriter {
+            file,
+            path,
+            id,
+            store: Arc::clone(self),
+        })
     }
 
     /// Gives the bytes of one blob a second name, so that a copied object needs no second body.
@@ -134,7 +152,10 @@ impl BlobStore {
     pub(super) fn duplicate(self: &Arc<Self>, id: &str) -> io::Result<(String, StagedFile)> {
         let copy = self.new_identifier();
         let target = self.path(&copy);
-        let staged = StagedFile { id: Some(copy.clone()), store: Arc::clone(self) };
+        let staged = StagedFile {
+            id: Some(copy.clone()),
+            store: Arc::clone(self),
+        };
         if fs::hard_link(self.path(id), &target).is_err() {
             fs::copy(self.path(id), &target)?;
             File::open(&target)?.sync_all()?;
@@ -154,7 +175,9 @@ impl BlobStore {
     /// Keeps all blobs readable until the pin is dropped.
     pub(super) fn pin(self: &Arc<Self>) -> ReadPin {
         self.lock().active += 1;
-        ReadPin { store: Arc::clone(self) }
+        ReadPin {
+            store: Arc::clone(self),
+        }
     }
 
     /// Removes blobs now, or when the last reader is done.
@@ -224,7 +247,10 @@ impl BlobWriter {
         self.file.sync_all()?;
         let target = self.store.path(&self.id);
         fs::rename(&self.path, &target)?;
-        let staged = StagedFile { id: Some(self.id.clone()), store: Arc::clone(&self.store) };
+        let staged = StagedFile {
+            id: Some(self.id.clone()),
+            store: Arc::clone(&self.store),
+        };
         sync_directory(target.parent().unwrap_or(&self.store.blobs))?;
         Ok((self.id.clone(), staged))
     }

@@ -16,9 +16,17 @@ impl Store {
         self.index
             .write(move |tables| {
                 if tables.bucket(&name)?.is_some() {
-                    return Err(s3_error!(BucketAlreadyOwnedByYou, "the bucket is there already and you own it"));
+                    return Err(s3_error!(
+                        BucketAlreadyOwnedByYou,
+                        "the bucket is there already and you own it"
+                    ));
                 }
-                tables.insert_bucket(&name, &BucketRecord { created: now_milliseconds() })
+                tables.insert_bucket(
+                    &name,
+                    &BucketRecord {
+                        created: now_milliseconds(),
+                    },
+                )
             })
             .await
     }
@@ -32,7 +40,10 @@ impl Store {
             .write(move |tables| {
                 tables.require_bucket(&name)?;
                 if tables.has_objects(&name)? {
-                    return Err(s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty"));
+                    return Err(s3_error!(
+                        BucketNotEmpty,
+                        "The bucket you tried to delete is not empty"
+                    ));
                 }
                 for (key, upload_id) in tables.uploads_of(&name)? {
                     tables.remove_upload(&name, &key, &upload_id, &[])?;
@@ -59,11 +70,18 @@ impl Store {
                 ..Bucket::default()
             })
             .collect();
-        Ok(ListBucketsOutput { buckets: Some(buckets), owner: Some(owner()), ..ListBucketsOutput::default() })
+        Ok(ListBucketsOutput {
+            buckets: Some(buckets),
+            owner: Some(owner()),
+            ..ListBucketsOutput::default()
+        })
     }
 }
 
 /// The one owner of everything here.
 pub(super) fn owner() -> Owner {
-    Owner { display_name: Some("s3haul".to_owned()), id: Some("s3haul".to_owned()) }
+    Owner {
+        display_name: Some("s3haul".to_owned()),
+        id: Some("s3haul".to_owned()),
+    }
 }

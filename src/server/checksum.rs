@@ -29,7 +29,13 @@ pub(super) enum ChecksumKind {
 
 impl Algorithm {
     /// All of them.
-    pub(super) const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Crc32,
+        Self::Crc32c,
+        Self::Crc64Nvme,
+        Self::Sha1,
+        Self::Sha256,
+    ];
 
     /// The name in `x-amz-checksum-algorithm`.
     pub(super) fn name(self) -> &'static str {
@@ -60,7 +66,11 @@ impl Algorithm {
 
     /// The kind a multipart upload gets when its client names none.
     pub(super) fn default_kind(self) -> ChecksumKind {
-        if self == Self::Crc64Nvme { ChecksumKind::FullObject } else { ChecksumKind::Composite }
+        if self == Self::Crc64Nvme {
+            ChecksumKind::FullObject
+        } else {
+            ChecksumKind::Composite
+        }
     }
 
     /// Whether S3 allows this kind for multipart uploads.
@@ -91,7 +101,10 @@ impl Algorithm {
 
     /// Decodes a base64 value of this algorithm; `None` when it is not one.
     pub(super) fn decode(self, value: &str) -> Option<Vec<u8>> {
-        STANDARD.decode(value).ok().filter(|bytes| bytes.len() == self.length())
+        STANDARD
+            .decode(value)
+            .ok()
+            .filter(|bytes| bytes.len() == self.length())
     }
 }
 
@@ -106,7 +119,9 @@ impl ChecksumKind {
 
     /// The kind of that name, `None` when unknown.
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        [Self::FullObject, Self::Composite].into_iter().find(|kind| kind.name() == name)
+        [Self::FullObject, Self::Composite]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -169,7 +184,9 @@ pub(super) struct Announced {
 pub(super) fn announced(headers: &HeaderMap) -> S3Result<Option<Announced>> {
     let mut found = None;
     for algorithm in Algorithm::ALL {
-        let value = headers.get(algorithm.header()).and_then(|value| value.to_str().ok());
+        let value = headers
+            .get(algorithm.header())
+            .and_then(|value| value.to_str().ok());
         let trailer = headers
             .get_all("x-amz-trailer")
             .iter()
@@ -180,18 +197,31 @@ pub(super) fn announced(headers: &HeaderMap) -> S3Result<Option<Announced>> {
             continue;
         }
         if value.is_some_and(|value| algorithm.decode(value).is_none()) {
-            return Err(s3_error!(InvalidRequest, "Value for {} header is invalid.", algorithm.header()));
+            return Err(s3_error!(
+                InvalidRequest,
+                "Value for {} header is invalid.",
+                algorithm.header()
+            ));
         }
-        let announced = Announced { algorithm, value: value.map(str::to_owned) };
+        let announced = Announced {
+            algorithm,
+            value: value.map(str::to_owned),
+        };
         if found.replace(announced).is_some() {
-            return Err(s3_error!(InvalidRequest, "Expecting a single x-amz-checksum- header."));
+            return Err(s3_error!(
+                InvalidRequest,
+                "Expecting a single x-amz-checksum- header."
+            ));
         }
     }
-    let named = headers.get("x-amz-sdk-checksum-algorithm").and_then(|value| value.to_str().ok());
+    let named = headers
+        .get("x-amz-sdk-checksum-algorithm")
+        .and_then(|value| value.to_str().ok());
     if found.is_none() && named.is_some() {
         return Err(s3_error!(
             InvalidRequest,
-            "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+            "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or \
+                x-amz-trailer headers were found."
         ));
     }
     Ok(found)
@@ -205,21 +235,29 @@ pub(super) fn encode(value: &[u8]) -> String {
 /// Lower-case hexadecimal.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// The full-object CRC of parts given as (base64 value, length in bytes), in order.
 ///
 /// `None` when the algorithm cannot be combined, a value is malformed or there is no part.
-pub(super) fn combine<'part>(algorithm: Algorithm, parts: impl Iterator<Item = (&'part str, u64)>) -> Option<String> {
+pub(super) fn combine<'part>(
+    algorithm: Algorithm,
+    parts: impl Iterator<Item = (&'part str, u64)>,
+) -> Option<String> {
     let crc = algorithm.combinable()?;
     let mut total: Option<u64> = None;
     for (value, length) in parts {
-        let part = algorithm.decode(value)?.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        let part = algorithm
+            .decode(value)?
+            .iter()
+            .fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
         total = Some(match total {
             None => part,
             Some(before) => crc_fast::checksum_combine(crc, before, part, length),
@@ -230,7 +268,10 @@ pub(super) fn combine<'part>(algorithm: Algorithm, parts: impl Iterator<Item = (
 }
 
 /// The composite checksum of base64 part values, with its `-N` suffix; `None` for a malformed value.
-pub(super) fn composite<'part>(algorithm: Algorithm, parts: impl Iterator<Item = &'part str>) -> Option<String> {
+pub(super) fn composite<'part>(
+    algorithm: Algorithm,
+    parts: impl Iterator<Item = &'part str>,
+) -> Option<String> {
     let mut hasher = Hasher::new(algorithm);
     let mut count = 0;
     for value in parts {
@@ -258,11 +299,26 @@ pub(super) use set_checksum;
 macro_rules! given_checksums {
     ($source:expr) => {
         [
-            ($crate::server::checksum::Algorithm::Crc32, $source.checksum_crc32.clone()),
-            ($crate::server::checksum::Algorithm::Crc32c, $source.checksum_crc32c.clone()),
-            ($crate::server::checksum::Algorithm::Crc64Nvme, $source.checksum_crc64nvme.clone()),
-            ($crate::server::checksum::Algorithm::Sha1, $source.checksum_sha1.clone()),
-            ($crate::server::checksum::Algorithm::Sha256, $source.checksum_sha256.clone()),
+            (
+                $crate::server::checksum::Algorithm::Crc32,
+                $source.checksum_crc32.clone(),
+            ),
+            (
+                $crate::server::checksum::Algorithm::Crc32c,
+                $source.checksum_crc32c.clone(),
+            ),
+            (
+                $crate::server::checksum::Algorithm::Crc64Nvme,
+                $source.checksum_crc64nvme.clone(),
+            ),
+            (
+                $crate::server::checksum::Algorithm::Sha1,
+                $source.checksum_sha1.clone(),
+            ),
+            (
+                $crate::server::checksum::Algorithm::Sha256,
+                $source.checksum_sha256.clone(),
+            ),
         ]
         .into_iter()
         .filter_map(|(algorithm, value)| value.map(|value| (algorithm, value)))

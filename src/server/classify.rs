@@ -26,7 +26,13 @@ impl Target {
         let query = Query(request.uri().query().unwrap_or_default());
         let copies = request.headers().contains_key("x-amz-copy-source");
         let kind = match (bucket.is_empty(), key.is_empty()) {
-            (true, _) => if request.method() == Method::GET { "ListBuckets" } else { "Unknown" },
+            (true, _) => {
+                if request.method() == Method::GET {
+                    "ListBuckets"
+                } else {
+                    "Unknown"
+                }
+            }
             (false, true) => bucket_operation(request.method(), &query),
             (false, false) => object_operation(request.method(), &query, copies),
         };
@@ -43,7 +49,11 @@ struct Query<'query>(&'query str);
 
 impl<'query> Query<'query> {
     fn get(&self, name: &str) -> Option<&'query str> {
-        self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).find(|(key, _)| *key == name).map(|(_, value)| value)
+        self.0
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -53,8 +63,19 @@ impl<'query> Query<'query> {
     /// Whether a sub-resource is addressed that has no name here, such as `?acl`.
     fn has_other_resource(&self) -> bool {
         const RESOURCES: [&str; 13] = [
-            "acl", "cors", "lifecycle", "policy", "versioning", "encryption", "website", "logging", "notification",
-            "replication", "object-lock", "ownershipControls", "publicAccessBlock",
+            "acl",
+            "cors",
+            "lifecycle",
+            "policy",
+            "versioning",
+            "encryption",
+            "website",
+            "logging",
+            "notification",
+            "replication",
+            "object-lock",
+            "ownershipControls",
+            "publicAccessBlock",
         ];
         RESOURCES.iter().any(|name| self.has(name))
     }

@@ -118,7 +118,10 @@ impl Meter {
         counters.connections_accepted += 1;
         counters.connections_open += 1;
         counters.connections_peak = counters.connections_peak.max(counters.connections_open);
-        OpenConnection { meter: self.clone(), number }
+        OpenConnection {
+            meter: self.clone(),
+            number,
+        }
     }
 
     /// Counts a new request.
@@ -140,7 +143,11 @@ impl Meter {
             part_number: target.part_number,
             status: None,
         };
-        RequestInFlight { meter: self.clone(), entry: Some(entry), upload }
+        RequestInFlight {
+            meter: self.clone(),
+            entry: Some(entry),
+            upload,
+        }
     }
 
     /// Counts bytes of a request body.

@@ -11,7 +11,10 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// A directory or file under the data directory could not be created, read or removed.
-    #[error("cannot use data directory {path:?}: {source}; check that it exists, is writable and has free space")]
+    #[error(
+        "cannot use data directory {path:?}: {source}; check that it exists, is writable and has \
+        free space"
+    )]
     DataDirectory {
         /// The file or directory concerned.
         path: PathBuf,
@@ -19,13 +22,19 @@ pub enum ServerError {
         source: std::io::Error,
     },
     /// Another process (or another server in this process) holds the data directory.
-    #[error("data directory {path:?} is in use by another server; stop that server or choose another directory")]
+    #[error(
+        "data directory {path:?} is in use by another server; stop that server or choose another \
+        directory"
+    )]
     InUse {
         /// The data directory.
         path: PathBuf,
     },
     /// The index file is there but cannot be opened or read.
-    #[error("cannot open index {path:?}: {reason}; restore the data directory from a copy or choose an empty one")]
+    #[error(
+        "cannot open index {path:?}: {reason}; restore the data directory from a copy or choose \
+        an empty one"
+    )]
     Index {
         /// The index file.
         path: PathBuf,

@@ -78,7 +78,8 @@ pub enum FaultAction {
     },
     /// Reads the whole body and never answers; not executed.
     NeverAnswer,
-    /// Reads part of the body, then neither reads nor answers; not executed.
+    /// Reads part of the body, then neither reads nor answers; not executed. The connection stays
+    /// open until the server stops, even when the client leaves, since nobody reads its end.
     StopReading {
         /// How many bytes of the body are read.
         after_bytes: u64,
@@ -89,11 +90,13 @@ pub enum FaultAction {
         after_bytes: u64,
     },
     /// 200 with an `<Error>` document; not executed.
+    #[serde(rename = "complete_error_in_200")]
     CompleteErrorIn200 {
         /// S3 error code.
         code: String,
     },
     /// Executed; answered with 200 and this body.
+    #[serde(rename = "complete_garbage_in_200")]
     CompleteGarbageIn200 {
         /// The body.
         body: String,
@@ -103,10 +106,12 @@ pub enum FaultAction {
     /// Executed; the entity tag is missing from the answer, in the header and in XML.
     NoEtag,
     /// 200 with an HTML page; not executed.
+    #[serde(rename = "html_200")]
     Html200,
     /// Executed; the connection ends without an answer.
     DropResponse,
-    /// One bit of the body's content is flipped before the request is executed.
+    /// One bit of the body's content is flipped before the request is executed. What notices first
+    /// decides the error: the payload or chunk signature, or else the checksum.
     FlipBodyBit,
     /// The server's clock is off: 403 `RequestTimeTooSkewed` unless the request's date fits it.
     SkewedClock {
@@ -129,12 +134,22 @@ struct ActiveRule {
 impl Faults {
     /// Replaces the plan; all counts start anew.
     pub(super) fn set(&self, plan: FaultPlan) {
-        *self.lock() = plan.rules.into_iter().map(|rule| ActiveRule { rule, seen: 0, fired: 0 }).collect();
+        *self.lock() = plan
+            .rules
+            .into_iter()
+            .map(|rule| ActiveRule {
+                rule,
+                seen: 0,
+                fired: 0,
+            })
+            .collect();
     }
 
     /// The fault for this request, if any.
     pub(super) fn choose(&self, target: &Target) -> Option<FaultAction> {
-        self.lock().iter_mut().find_map(|active| active.fires(target).then(|| active.rule.action.clone()))
+        self.lock()
+            .iter_mut()
+            .find_map(|active| active.fires(target).then(|| active.rule.action.clone()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<ActiveRule>> {
@@ -146,7 +161,10 @@ impl ActiveRule {
     fn fires(&mut self, target: &Target) -> bool {
         let rule = &self.rule;
         let operation = rule.operation.as_deref().is_none_or(|name| name == target.kind);
-        let key = rule.key_contains.as_deref().is_none_or(|text| target.key.as_deref().is_some_and(|key| key.contains(text)));
+        let key = rule
+            .key_contains
+            .as_deref()
+            .is_none_or(|text| target.key.as_deref().is_some_and(|key| key.contains(text)));
         if !operation || !key {
             return false;
         }

@@ -8,7 +8,8 @@
 
 use super::blobs::BlobStore;
 use super::error::ServerError;
-use super::tables::{self, Tables, View};
+use super::tables::{self, Tables};
+use super::view::View;
 use redb::{Database, DatabaseError, Durability, ReadableDatabase as _};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use std::path::Path;
@@ -41,10 +42,18 @@ impl Index {
     /// [`ServerError::InUse`] when another process has it open, otherwise why it cannot be used.
     pub(super) fn lock(root: &Path) -> Result<Database, ServerError> {
         let path = root.join("index.redb");
-        Database::builder().set_cache_size(CACHE_BYTES).create(&path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => ServerError::InUse { path: root.to_owned() },
-            other => ServerError::Index { path, reason: other.to_string() },
-        })
+        Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(&path)
+            .map_err(|error| match error {
+                DatabaseError::DatabaseAlreadyOpen => ServerError::InUse {
+                    path: root.to_owned(),
+                },
+                other => ServerError::Index {
+                    path,
+                    reason: other.to_string(),
+                },
+            })
     }
 
     /// Takes over a locked database, removes body files no record names, starts the writer thread.
@@ -52,12 +61,18 @@ impl Index {
     /// # Errors
     /// Why the database or the body files cannot be used.
     pub(super) fn open(root: &Path, database: Database, blobs: &Arc<BlobStore>) -> Result<Self, ServerError> {
-        let unusable = |reason: String| ServerError::Index { path: root.join("index.redb"), reason };
+        let unusable = |reason: String| ServerError::Index {
+            path: root.join("index.redb"),
+            reason,
+        };
         tables::create(&database).map_err(|error| unusable(error.to_string()))?;
         let view = begin(&database).map_err(|error| unusable(error.to_string()))?;
         blobs
             .sweep(|id| view.knows_file(id).unwrap_or(true))
-            .map_err(|source| ServerError::DataDirectory { path: root.join("blobs"), source })?;
+            .map_err(|source| ServerError::DataDirectory {
+                path: root.join("blobs"),
+                source,
+            })?;
         drop(view);
         let database = Arc::new(database);
         let (sender, receiver) = channel();
@@ -68,7 +83,11 @@ impl Index {
                 move || run_writer(&database, &blobs, &receiver)
             })
             .map_err(|source| ServerError::Thread { source })?;
-        Ok(Self { database, jobs: Mutex::new(Some(sender)), writer: Mutex::new(Some(writer)) })
+        Ok(Self {
+            database,
+            jobs: Mutex::new(Some(sender)),
+            writer: Mutex::new(Some(writer)),
+        })
     }
 
     /// A consistent view of everything committed so far.
@@ -102,7 +121,10 @@ impl Index {
             Box::new(move |committed| {
                 let answer = match committed {
                     Ok(()) => outcome,
-                    Err(reason) => Err(s3_error!(InternalError, "the index could not be changed: {reason}")),
+                    Err(reason) => Err(s3_error!(
+                        InternalError,
+                        "the index could not be changed: {reason}"
+                    )),
                 };
                 // The client may have gone away; the change stands.
                 let _ = sender.send(answer);
@@ -115,7 +137,9 @@ impl Index {
         if !sent {
             return Err(s3_error!(ServiceUnavailable, "the server is shutting down"));
         }
-        receiver.await.unwrap_or_else(|_| Err(s3_error!(InternalError, "the index writer stopped")))
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(s3_error!(InternalError, "the index writer stopped")))
     }
 
     /// Finishes pending changes and stops the writer thread. Later writes fail.
@@ -142,17 +166,20 @@ pub(super) fn failure(error: impl std::fmt::Display) -> S3Error {
 }
 
 fn begin(database: &Database) -> S3Result<View> {
-    View::open(&database.begin_read().map_err(failure)?)
+    Ok(View::of(database.begin_read().map_err(failure)?))
 }
 
 fn run_writer(database: &Database, blobs: &BlobStore, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
-        let group: Vec<Job> = std::iter::once(first).chain(jobs.try_iter().take(GROUP_LIMIT - 1)).collect();
+        let group: Vec<Job> = std::iter::once(first)
+            .chain(jobs.try_iter().take(GROUP_LIMIT - 1))
+            .collect();
         let mut replies = Vec::with_capacity(group.len());
         match commit_group(database, group, &mut replies) {
             Ok(garbage) => {
-                answer_all(replies, Ok(()));
+                // Before the answers, so that a client that was told also finds the space free.
                 blobs.remove(garbage);
+                answer_all(replies, Ok(()));
             }
             Err(error) => {
                 let reason = error.to_string();
@@ -172,7 +199,9 @@ fn answer_all(replies: Vec<Reply>, outcome: Result<(), &str>) {
 /// Applies a group and commits it; returns the body files nothing refers to any more.
 fn commit_group(database: &Database, group: Vec<Job>, replies: &mut Vec<Reply>) -> S3Result<Vec<String>> {
     let mut transaction = database.begin_write().map_err(failure)?;
-    transaction.set_durability(Durability::Immediate).map_err(failure)?;
+    transaction
+        .set_durability(Durability::Immediate)
+        .map_err(failure)?;
     let garbage = {
         let mut tables = Tables::open(&transaction)?;
         for job in group {

@@ -41,7 +41,11 @@ pub(super) enum StagedBody {
     /// Bytes that will be kept in the index.
     Inline { id: String, data: Bytes },
     /// A durable file.
-    File { id: String, length: u64, staged: StagedFile },
+    File {
+        id: String,
+        length: u64,
+        staged: StagedFile,
+    },
 }
 
 /// A received body with its digests.
@@ -83,8 +87,16 @@ impl StagedBody {
     pub(super) fn reference(&self) -> Option<BlobReference> {
         match self {
             Self::Empty => None,
-            Self::Inline { id, data } => Some(BlobReference { id: id.clone(), length: data.len() as u64, inline: true }),
-            Self::File { id, length, .. } => Some(BlobReference { id: id.clone(), length: *length, inline: false }),
+            Self::Inline { id, data } => Some(BlobReference {
+                id: id.clone(),
+                length: data.len() as u64,
+                inline: true,
+            }),
+            Self::File { id, length, .. } => Some(BlobReference {
+                id: id.clone(),
+                length: *length,
+                inline: false,
+            }),
         }
     }
 }
@@ -97,7 +109,10 @@ impl Declaration {
     pub(super) fn of<T>(request: &mut S3Request<T>, length: Option<i64>) -> S3Result<Self> {
         let length = length.and_then(|length| u64::try_from(length).ok());
         if length.is_some_and(|length| length > BODY_LIMIT) {
-            return Err(s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size"));
+            return Err(s3_error!(
+                EntityTooLarge,
+                "Your proposed upload exceeds the maximum allowed size"
+            ));
         }
         Ok(Self {
             announced: checksum::announced(&request.headers)?,
@@ -117,7 +132,11 @@ impl Declaration {
     /// # Errors
     /// `BadDigest` for a wrong checksum, `IncompleteBody` when bytes are missing, or the error of
     /// the disk; nothing is left behind then.
-    pub(super) async fn receive(self, blobs: &Arc<BlobStore>, body: Option<StreamingBlob>) -> S3Result<Received> {
+    pub(super) async fn receive(
+        self,
+        blobs: &Arc<BlobStore>,
+        body: Option<StreamingBlob>,
+    ) -> S3Result<Received> {
         let mut digests = Digests::new(self.algorithm());
         let mut buffer = BytesMut::new();
         let Some(mut body) = body else {
@@ -126,7 +145,9 @@ impl Declaration {
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| stream_failure(error.as_ref()))?;
             if buffer.len() + piece.len() > INLINE_LIMIT {
-                return self.receive_file(blobs, digests, [buffer.freeze(), piece], body).await;
+                return self
+                    .receive_file(blobs, digests, [buffer.freeze(), piece], body)
+                    .await;
             }
             digests.update(&piece);
             buffer.extend_from_slice(&piece);
@@ -138,7 +159,14 @@ impl Declaration {
     fn finish_small(self, blobs: &BlobStore, digests: Digests, data: Bytes) -> S3Result<Received> {
         let expected = self.expected(data.len() as u64)?;
         let verified = digests.verify(&expected)?;
-        let body = if data.is_empty() { StagedBody::Empty } else { StagedBody::Inline { id: blobs.new_identifier(), data } };
+        let body = if data.is_empty() {
+            StagedBody::Empty
+        } else {
+            StagedBody::Inline {
+                id: blobs.new_identifier(),
+                data,
+            }
+        };
         Ok(verified.with(body))
     }
 
@@ -173,12 +201,17 @@ impl Declaration {
             let _ = sender.send(Piece::End(self.expected(length)?)).await;
         }
         drop(sender);
-        writing.await.map_err(|error| s3_error!(InternalError, "writing the body failed: {error}"))?
+        writing
+            .await
+            .map_err(|error| s3_error!(InternalError, "writing the body failed: {error}"))?
     }
 
     fn expected(&self, length: u64) -> S3Result<Expected> {
         if self.length.is_some_and(|declared| declared != length) {
-            return Err(s3_error!(IncompleteBody, "the body does not have the length its headers declare"));
+            return Err(s3_error!(
+                IncompleteBody,
+                "the body does not have the length its headers declare"
+            ));
         }
         self.expectations()
     }
@@ -186,26 +219,49 @@ impl Declaration {
     fn expectations(&self) -> S3Result<Expected> {
         let checksum = match &self.announced {
             None => None,
-            Some(Announced { value: Some(value), .. }) => Some(value.clone()),
-            Some(Announced { algorithm, value: None }) => Some(self.trailer(*algorithm)?),
+            Some(Announced {
+                value: Some(value), ..
+            }) => Some(value.clone()),
+            Some(Announced {
+                algorithm,
+                value: None,
+            }) => Some(self.trailer(*algorithm)?),
         };
-        Ok(Expected { md5: self.md5, checksum })
+        Ok(Expected {
+            md5: self.md5,
+            checksum,
+        })
     }
 
     fn trailer(&self, algorithm: Algorithm) -> S3Result<String> {
         let value = self.trailers.as_ref().and_then(|trailers| {
-            trailers.read(|headers| headers.get(algorithm.header()).and_then(|value| value.to_str().ok()).map(str::to_owned))
+            trailers.read(|headers| {
+                headers
+                    .get(algorithm.header())
+                    .and_then(|value| value.to_str().ok())
+                    .map(str::to_owned)
+            })
         });
         value
             .flatten()
             .filter(|value| algorithm.decode(value).is_some())
-            .ok_or_else(|| s3_error!(InvalidRequest, "the announced trailer {} is missing or malformed", algorithm.header()))
+            .ok_or_else(|| {
+                s3_error!(
+                    InvalidRequest,
+                    "the announced trailer {} is missing or malformed",
+                    algorithm.header()
+                )
+            })
     }
 }
 
 impl Digests {
     fn new(algorithm: Option<Algorithm>) -> Self {
-        Self { md5: Md5::new(), checksum: algorithm.map(|algorithm| (algorithm, Hasher::new(algorithm))), length: 0 }
+        Self {
+            md5: Md5::new(),
+            checksum: algorithm.map(|algorithm| (algorithm, Hasher::new(algorithm))),
+            length: 0,
+        }
     }
 
     fn update(&mut self, data: &[u8]) {
@@ -218,26 +274,49 @@ impl Digests {
     fn verify(self, expected: &Expected) -> S3Result<Verified> {
         let md5 = self.md5.finalize();
         if expected.md5.is_some_and(|wanted| wanted != md5) {
-            return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
+            return Err(s3_error!(
+                BadDigest,
+                "The Content-MD5 you specified did not match what we received."
+            ));
         }
-        let checksum = self.checksum.map(|(algorithm, hasher)| (algorithm, checksum::encode(&hasher.finish())));
+        let checksum = self
+            .checksum
+            .map(|(algorithm, hasher)| (algorithm, checksum::encode(&hasher.finish())));
         if let (Some((algorithm, computed)), Some(wanted)) = (&checksum, &expected.checksum)
             && computed != wanted
         {
-            return Err(s3_error!(BadDigest, "The {} you specified did not match the calculated checksum.", algorithm.name()));
+            return Err(s3_error!(
+                BadDigest,
+                "The {} you specified did not match the calculated checksum.",
+                algorithm.name()
+            ));
         }
-        Ok(Verified { md5, length: self.length, checksum })
+        Ok(Verified {
+            md5,
+            length: self.length,
+            checksum,
+        })
     }
 }
 
 impl Verified {
     fn with(self, body: StagedBody) -> Received {
-        Received { body, md5: self.md5, length: self.length, checksum: self.checksum }
+        Received {
+            body,
+            md5: self.md5,
+            length: self.length,
+            checksum: self.checksum,
+        }
     }
 }
 
 /// Runs on a blocking thread: hashes and writes what comes until the end piece.
-fn write_file(mut writer: BlobWriter, mut digests: Digests, written: u64, mut pieces: Receiver<Piece>) -> S3Result<Received> {
+fn write_file(
+    mut writer: BlobWriter,
+    mut digests: Digests,
+    written: u64,
+    mut pieces: Receiver<Piece>,
+) -> S3Result<Received> {
     digests.length = written;
     while let Some(piece) = pieces.blocking_recv() {
         match piece {
@@ -245,7 +324,10 @@ fn write_file(mut writer: BlobWriter, mut digests: Digests, written: u64, mut pi
                 digests.update(&data);
                 digests.length += data.len() as u64;
                 if digests.length > BODY_LIMIT {
-                    return Err(s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size"));
+                    return Err(s3_error!(
+                        EntityTooLarge,
+                        "Your proposed upload exceeds the maximum allowed size"
+                    ));
                 }
                 writer.write(&data).map_err(|error| disk_failure(&error))?;
             }
@@ -257,18 +339,32 @@ fn write_file(mut writer: BlobWriter, mut digests: Digests, written: u64, mut pi
             }
         }
     }
-    Err(s3_error!(IncompleteBody, "the request ended before its body was complete"))
+    Err(s3_error!(
+        IncompleteBody,
+        "the request ended before its body was complete"
+    ))
 }
 
 fn declared_md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
-    let Some(value) = headers.get("content-md5") else { return Ok(None) };
-    let decoded = STANDARD.decode(value.as_bytes()).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-    decoded.map(Some).ok_or_else(|| s3_error!(InvalidDigest, "The Content-MD5 you specified is not valid."))
+    let Some(value) = headers.get("content-md5") else {
+        return Ok(None);
+    };
+    let decoded = STANDARD
+        .decode(value.as_bytes())
+        .ok()
+        .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    decoded
+        .map(Some)
+        .ok_or_else(|| s3_error!(InvalidDigest, "The Content-MD5 you specified is not valid."))
 }
 
 fn disk_failure(error: &io::Error) -> S3Error {
     if error.kind() == io::ErrorKind::StorageFull {
-        return custom("StorageFull", StatusCode::INSUFFICIENT_STORAGE, "the disk of the server is full");
+        return custom(
+            "StorageFull",
+            StatusCode::INSUFFICIENT_STORAGE,
+            "the disk of the server is full",
+        );
     }
     s3_error!(InternalError, "cannot write the body: {error}")
 }

@@ -5,7 +5,8 @@
 
 use super::records::{ObjectRecord, timestamp};
 use super::store::{Store, etag};
-use super::tables::{self, View, object_key, prefix_end};
+use super::tables::{self, object_key, prefix_end};
+use super::view::View;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use s3s::dto::{
@@ -133,10 +134,16 @@ impl PageRequest<'_> {
             if is_empty(&start, &everything) {
                 return Ok(page);
             }
-            let bounds = (start.as_ref().map(Vec::as_slice), everything.as_ref().map(Vec::as_slice));
+            let bounds = (
+                start.as_ref().map(Vec::as_slice),
+                everything.as_ref().map(Vec::as_slice),
+            );
             for entry in view.objects_between(bounds)? {
                 let (stored, value) = entry.map_err(super::index::failure)?;
-                let key = stored.value().get(bucket_length..).and_then(|key| std::str::from_utf8(key).ok());
+                let key = stored
+                    .value()
+                    .get(bucket_length..)
+                    .and_then(|key| std::str::from_utf8(key).ok());
                 let key = key.ok_or_else(|| super::index::failure("malformed key in table objects"))?;
                 let common = self.common_prefix(key);
                 // A common prefix at or below the marker was given on an earlier page.
@@ -155,7 +162,8 @@ impl PageRequest<'_> {
                     start = seek_past(self.bucket, common);
                     continue 'seek;
                 }
-                page.objects.push((key.to_owned(), tables::decode(value.value())?));
+                page.objects
+                    .push((key.to_owned(), tables::decode(value.value())?));
             }
             return Ok(page);
         }
@@ -173,14 +181,27 @@ impl PageRequest<'_> {
 
 impl Page {
     fn encoded(self, encode: fn(&str) -> String) -> (Vec<Object>, Vec<CommonPrefix>) {
-        let contents = self.objects.into_iter().map(|(key, record)| object(encode(&key), record)).collect();
-        let prefixes = self.prefixes.iter().map(|prefix| CommonPrefix { prefix: Some(encode(prefix)) }).collect();
+        let contents = self
+            .objects
+            .into_iter()
+            .map(|(key, record)| object(encode(&key), record))
+            .collect();
+        let prefixes = self
+            .prefixes
+            .iter()
+            .map(|prefix| CommonPrefix {
+                prefix: Some(encode(prefix)),
+            })
+            .collect();
         (contents, prefixes)
     }
 }
 
 fn object(key: String, record: ObjectRecord) -> Object {
-    let class = record.attributes.storage_class.unwrap_or_else(|| ObjectStorageClass::STANDARD.to_owned());
+    let class = record
+        .attributes
+        .storage_class
+        .unwrap_or_else(|| ObjectStorageClass::STANDARD.to_owned());
     let checksum = record.checksum.as_ref();
     Object {
         key: Some(key),
@@ -188,7 +209,8 @@ fn object(key: String, record: ObjectRecord) -> Object {
         size: i64::try_from(record.length).ok(),
         last_modified: Some(timestamp(record.modified)),
         storage_class: Some(ObjectStorageClass::from(class)),
-        checksum_algorithm: checksum.map(|checksum| vec![ChecksumAlgorithm::from_static(checksum.algorithm.name())]),
+        checksum_algorithm: checksum
+            .map(|checksum| vec![ChecksumAlgorithm::from_static(checksum.algorithm.name())]),
         checksum_type: checksum.map(|checksum| ChecksumType::from_static(checksum.kind.name())),
         ..Object::default()
     }
@@ -205,7 +227,9 @@ fn seek_past(bucket: &str, common: &str) -> Bound<Vec<u8>> {
 /// Whether nothing can lie between the two bounds; redb panics on a reversed range.
 pub(super) fn is_empty(start: &Bound<Vec<u8>>, end: &Bound<Vec<u8>>) -> bool {
     match (start, end) {
-        (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end) | Bound::Included(end)) => start >= end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end) | Bound::Included(end)) => {
+            start >= end
+        }
         _ => false,
     }
 }
@@ -215,8 +239,12 @@ pub(super) fn is_empty(start: &Bound<Vec<u8>>, end: &Bound<Vec<u8>>) -> bool {
 /// # Errors
 /// `InvalidArgument` below 0; more than 1000 means 1000.
 pub(super) fn page_limit(asked: Option<i32>) -> S3Result<usize> {
-    usize::try_from(asked.unwrap_or(PAGE_LIMIT).min(PAGE_LIMIT))
-        .map_err(|_| s3_error!(InvalidArgument, "Argument max-keys must be an integer between 0 and 2147483647"))
+    usize::try_from(asked.unwrap_or(PAGE_LIMIT).min(PAGE_LIMIT)).map_err(|_| {
+        s3_error!(
+            InvalidArgument,
+            "Argument max-keys must be an integer between 0 and 2147483647"
+        )
+    })
 }
 
 /// How names are written into the answer.
@@ -227,7 +255,10 @@ pub(super) fn encoder(encoding: Option<&EncodingType>) -> S3Result<fn(&str) -> S
     match encoding.map(EncodingType::as_str) {
         None | Some("") => Ok(str::to_owned),
         Some("url") => Ok(percent_encode),
-        Some(_) => Err(s3_error!(InvalidArgument, "Invalid Encoding Method specified in Request")),
+        Some(_) => Err(s3_error!(
+            InvalidArgument,
+            "Invalid Encoding Method specified in Request"
+        )),
     }
 }
 
@@ -246,7 +277,10 @@ pub(super) fn percent_encode(text: &str) -> String {
 }
 
 fn decode_token(token: &str) -> S3Result<String> {
-    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = URL_SAFE_NO_PAD
+        .decode(token)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
     decoded.ok_or_else(|| s3_error!(InvalidArgument, "The continuation token provided is incorrect"))
 }
 

@@ -1,1 +1,44 @@
-//! stub
+//! An S3-compatible server for one machine: loopback only, durable, observable, and able to fail on
+//! demand.
+//!
+//! Called by: the `serve` command, demos and tests, through [`EmbeddedServer::start`] and
+//! [`ServerHandle`]. Must not know: any other module of the program.
+//!
+//! A request goes through `http` (connection), `gateway` (counting, clock, faults), the crate `s3s`
+//! (protocol, signature) and `service` to the `store`: one redb file for records and small bodies,
+//! plain files for the rest.
+
+mod assembly;
+mod blobs;
+mod body;
+mod buckets;
+mod checksum;
+mod classify;
+mod clock;
+mod connection;
+mod counters;
+mod error;
+mod fault;
+mod gateway;
+mod handle;
+mod http;
+mod index;
+mod ingest;
+mod listing;
+mod multipart;
+mod objects;
+mod read;
+mod records;
+mod reply;
+mod service;
+mod store;
+mod stream;
+mod tables;
+mod tagging;
+mod uploads;
+mod view;
+
+pub use counters::{Counters, RequestLogEntry};
+pub use error::ServerError;
+pub use fault::{FaultAction, FaultPlan, FaultRule};
+pub use handle::{EmbeddedServer, OpenUpload, ServerConfig, ServerHandle};

@@ -22,14 +22,20 @@ impl Store {
     ///
     /// # Errors
     /// The S3 errors of a refused write; nothing is stored then.
-    pub(super) async fn put_object(&self, mut request: S3Request<PutObjectInput>) -> S3Result<PutObjectOutput> {
+    pub(super) async fn put_object(
+        &self,
+        mut request: S3Request<PutObjectInput>,
+    ) -> S3Result<PutObjectOutput> {
         let length = request.input.content_length;
         let declaration = Declaration::of(&mut request, length)?;
         let attributes = Attributes::from_headers(&request.headers)?;
         let input = request.input;
         refuse_customer_keys(input.sse_customer_algorithm.as_deref())?;
         if input.write_offset_bytes.is_some() {
-            return Err(s3_error!(NotImplemented, "appending to an object is not implemented"));
+            return Err(s3_error!(
+                NotImplemented,
+                "appending to an object is not implemented"
+            ));
         }
         self.index.view()?.require_bucket(&input.bucket)?;
         let received = declaration.receive(&self.blobs, input.body).await?;
@@ -46,14 +52,25 @@ impl Store {
             }),
             parts: 0,
         };
-        let mut output = PutObjectOutput { e_tag: Some(etag(&record.etag)), ..PutObjectOutput::default() };
-        output.server_side_encryption = record.attributes.encryption.clone().map(ServerSideEncryption::from);
+        let mut output = PutObjectOutput {
+            e_tag: Some(etag(&record.etag)),
+            ..PutObjectOutput::default()
+        };
+        output.server_side_encryption = record
+            .attributes
+            .encryption
+            .clone()
+            .map(ServerSideEncryption::from);
         if let Some(checksum) = &record.checksum {
             set_checksum!(output, checksum.algorithm, checksum.value.clone());
             output.checksum_type = Some(ChecksumType::from_static(checksum.kind.name()));
         }
-        let condition = WriteCondition { if_match: input.if_match, if_none_match: input.if_none_match };
-        self.insert(input.bucket, input.key, record, condition, vec![received.body]).await?;
+        let condition = WriteCondition {
+            if_match: input.if_match,
+            if_none_match: input.if_none_match,
+        };
+        self.insert(input.bucket, input.key, record, condition, vec![received.body])
+            .await?;
         Ok(output)
     }
 
@@ -80,7 +97,12 @@ impl Store {
     ///
     /// # Errors
     /// `NoSuchBucket`, or the errors of the condition.
-    pub(super) async fn delete_object(&self, bucket: String, key: String, condition: WriteCondition) -> S3Result<()> {
+    pub(super) async fn delete_object(
+        &self,
+        bucket: String,
+        key: String,
+        condition: WriteCondition,
+    ) -> S3Result<()> {
         self.index
             .write(move |tables| {
                 tables.require_bucket(&bucket)?;
@@ -100,7 +122,10 @@ impl Store {
         keys: Vec<(String, WriteCondition)>,
     ) -> S3Result<(Vec<DeletedObject>, Vec<Error>)> {
         if keys.is_empty() || keys.len() > DELETE_LIMIT {
-            return Err(s3_error!(MalformedXML, "a request deletes 1 to {DELETE_LIMIT} keys"));
+            return Err(s3_error!(
+                MalformedXML,
+                "a request deletes 1 to {DELETE_LIMIT} keys"
+            ));
         }
         self.index
             .write(move |tables| {
@@ -110,7 +135,10 @@ impl Store {
                     match condition.check(tables.object(&bucket, &key)?.as_ref()) {
                         Ok(()) => {
                             tables.remove_object(&bucket, &key)?;
-                            deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() });
+                            deleted.push(DeletedObject {
+                                key: Some(key),
+                                ..DeletedObject::default()
+                            });
                         }
                         Err(error) => refused.push(Error {
                             key: Some(key),
@@ -129,15 +157,38 @@ impl Store {
     ///
     /// # Errors
     /// `NoSuchKey` for the source, `InvalidRequest` for a copy onto itself that changes nothing.
-    pub(super) async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<CopyObjectOutput> {
+    pub(super) async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<CopyObjectOutput> {
         let given = Attributes::from_headers(&request.headers)?;
         let input = request.input;
-        let CopySource::Bucket { bucket: source_bucket, key: source_key, .. } = &input.copy_source else {
-            return Err(s3_error!(NotImplemented, "only copies from a bucket are implemented"));
+        let CopySource::Bucket {
+            bucket: source_bucket,
+            key: source_key,
+            ..
+        } = &input.copy_source
+        else {
+            return Err(s3_error!(
+                NotImplemented,
+                "only copies from a bucket are implemented"
+            ));
         };
-        let replace = input.metadata_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE");
-        if !replace && **source_bucket == *input.bucket && **source_key == *input.key && given.storage_class.is_none() {
-            return Err(s3_error!(InvalidRequest, "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes."));
+        let replace = input
+            .metadata_directive
+            .as_ref()
+            .is_some_and(|directive| directive.as_str() == "REPLACE");
+        if !replace
+            && **source_bucket == *input.bucket
+            && **source_key == *input.key
+            && given.storage_class.is_none()
+        {
+            return Err(s3_error!(
+                InvalidRequest,
+                "This copy request is illegal because it is trying \
+                to copy an object to itself without changing the object's metadata, storage \
+                class, website redirect location or encryption attributes."
+            ));
         }
         let _pin = self.blobs.pin();
         let source = self.index.view()?.require_object(source_bucket, source_key)?;
@@ -148,18 +199,19 @@ impl Store {
         condition.check(Some(&source))?;
         let attributes = copied_attributes(&source.attributes, given, &input, replace);
         let (blobs, bodies) = self.duplicate(&source.blobs)?;
-        let record = ObjectRecord { modified: now_milliseconds(), blobs, attributes, ..source };
-        let mut result = CopyObjectResult {
-            e_tag: Some(etag(&record.etag)),
-            last_modified: Some(timestamp(record.modified)),
-            ..CopyObjectResult::default()
+        let record = ObjectRecord {
+            modified: now_milliseconds(),
+            blobs,
+            attributes,
+            ..source
         };
-        if let Some(checksum) = &record.checksum {
-            set_checksum!(result, checksum.algorithm, checksum.value.clone());
-            result.checksum_type = Some(ChecksumType::from_static(checksum.kind.name()));
-        }
-        self.insert(input.bucket, input.key, record, WriteCondition::default(), bodies).await?;
-        Ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
+        let result = copy_result(&record);
+        self.insert(input.bucket, input.key, record, WriteCondition::default(), bodies)
+            .await?;
+        Ok(CopyObjectOutput {
+            copy_object_result: Some(result),
+            ..CopyObjectOutput::default()
+        })
     }
 
     fn duplicate(&self, blobs: &[BlobReference]) -> S3Result<(Vec<BlobReference>, Vec<StagedBody>)> {
@@ -169,11 +221,19 @@ impl Store {
             let body = if blob.length == 0 {
                 StagedBody::Empty
             } else if blob.inline {
-                StagedBody::Inline { id: self.blobs.new_identifier(), data: view.inline(&blob.id)?.into() }
+                StagedBody::Inline {
+                    id: self.blobs.new_identifier(),
+                    data: view.inline(&blob.id)?.into(),
+                }
             } else {
                 let copied = self.blobs.duplicate(&blob.id);
-                let (id, staged) = copied.map_err(|error| s3_error!(InternalError, "cannot copy the body: {error}"))?;
-                StagedBody::File { id, length: blob.length, staged }
+                let (id, staged) =
+                    copied.map_err(|error| s3_error!(InternalError, "cannot copy the body: {error}"))?;
+                StagedBody::File {
+                    id,
+                    length: blob.length,
+                    staged,
+                }
             };
             references.push(body.reference().unwrap_or_else(|| self.blobs.empty_blob()));
             bodies.push(body);
@@ -187,7 +247,10 @@ impl Store {
     /// `NoSuchBucket` or `NoSuchKey`.
     pub(super) fn tags(&self, bucket: &str, key: &str) -> S3Result<Vec<Tag>> {
         let record = self.index.view()?.require_object(bucket, key)?;
-        let tag = |(key, value)| Tag { key: Some(key), value: Some(value) };
+        let tag = |(key, value)| Tag {
+            key: Some(key),
+            value: Some(value),
+        };
         Ok(record.attributes.tags.into_iter().map(tag).collect())
     }
 
@@ -196,8 +259,10 @@ impl Store {
     /// # Errors
     /// `InvalidTag`, `NoSuchBucket` or `NoSuchKey`.
     pub(super) async fn set_tags(&self, bucket: String, key: String, tags: Vec<Tag>) -> S3Result<()> {
-        let tags: Vec<(String, String)> =
-            tags.into_iter().map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect();
+        let tags: Vec<(String, String)> = tags
+            .into_iter()
+            .map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default()))
+            .collect();
         tagging::check(&tags)?;
         self.index
             .write(move |tables| {
@@ -210,10 +275,35 @@ impl Store {
     }
 }
 
-fn copied_attributes(source: &Attributes, given: Attributes, input: &CopyObjectInput, replace: bool) -> Attributes {
-    let replace_tags = input.tagging_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE");
+fn copy_result(record: &ObjectRecord) -> CopyObjectResult {
+    let mut result = CopyObjectResult {
+        e_tag: Some(etag(&record.etag)),
+        last_modified: Some(timestamp(record.modified)),
+        ..CopyObjectResult::default()
+    };
+    if let Some(checksum) = &record.checksum {
+        set_checksum!(result, checksum.algorithm, checksum.value.clone());
+        result.checksum_type = Some(ChecksumType::from_static(checksum.kind.name()));
+    }
+    result
+}
+
+fn copied_attributes(
+    source: &Attributes,
+    given: Attributes,
+    input: &CopyObjectInput,
+    replace: bool,
+) -> Attributes {
+    let replace_tags = input
+        .tagging_directive
+        .as_ref()
+        .is_some_and(|directive| directive.as_str() == "REPLACE");
     let mut attributes = if replace { given.clone() } else { source.clone() };
-    attributes.tags = if replace_tags { given.tags } else { source.tags.clone() };
+    attributes.tags = if replace_tags {
+        given.tags
+    } else {
+        source.tags.clone()
+    };
     // S3 never copies these two: they come from the request or are the default.
     attributes.storage_class = given.storage_class;
     attributes.encryption = given.encryption;
@@ -226,7 +316,10 @@ fn copied_attributes(source: &Attributes, given: Attributes, input: &CopyObjectI
 /// `NotImplemented` when the request names an algorithm.
 pub(super) fn refuse_customer_keys(algorithm: Option<&str>) -> S3Result<()> {
     match algorithm {
-        Some(_) => Err(s3_error!(NotImplemented, "encryption with customer keys is not implemented")),
+        Some(_) => Err(s3_error!(
+            NotImplemented,
+            "encryption with customer keys is not implemented"
+        )),
         None => Ok(()),
     }
 }

@@ -19,10 +19,10 @@ const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
 /// The conditions a read may carry.
 struct ReadCondition {
-    if_match: Option<ETagCondition>,
-    if_none_match: Option<ETagCondition>,
-    if_modified_since: Option<Timestamp>,
-    if_unmodified_since: Option<Timestamp>,
+    matching: Option<ETagCondition>,
+    not_matching: Option<ETagCondition>,
+    modified_since: Option<Timestamp>,
+    unmodified_since: Option<Timestamp>,
 }
 
 /// The stretch of an object that is asked for.
@@ -36,10 +36,10 @@ struct Extent {
 macro_rules! condition {
     ($input:expr) => {
         ReadCondition {
-            if_match: $input.if_match.clone(),
-            if_none_match: $input.if_none_match.clone(),
-            if_modified_since: $input.if_modified_since.clone(),
-            if_unmodified_since: $input.if_unmodified_since.clone(),
+            matching: $input.if_match.clone(),
+            not_matching: $input.if_none_match.clone(),
+            modified_since: $input.if_modified_since.clone(),
+            unmodified_since: $input.if_unmodified_since.clone(),
         }
     };
 }
@@ -55,7 +55,11 @@ macro_rules! describe {
         $output.last_modified = Some(timestamp(record.modified));
         $output.parts_count = extent.parts;
         $output.storage_class = shown_storage_class(&record.attributes);
-        $output.server_side_encryption = record.attributes.encryption.clone().map(ServerSideEncryption::from);
+        $output.server_side_encryption = record
+            .attributes
+            .encryption
+            .clone()
+            .map(ServerSideEncryption::from);
         if let Some(checksum) = &record.checksum
             && $with_checksum
             && !extent.partial
@@ -78,14 +82,21 @@ impl Store {
         let record = view.require_object(&input.bucket, &input.key)?;
         condition!(input).check(&record)?;
         let extent = Extent::of(&record, input.range.as_ref(), input.part_number)?;
-        let with_checksum = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == "ENABLED");
+        let with_checksum = input
+            .checksum_mode
+            .as_ref()
+            .is_some_and(|mode| mode.as_str() == "ENABLED");
         let mut output = GetObjectOutput::default();
         describe!(output, &record, &extent, with_checksum);
         let tags = record.attributes.tags.len();
         output.tag_count = i32::try_from(tags).ok().filter(|count| *count > 0);
         let headers = replayed(&record.attributes)?;
         output.body = Some(stream::open(view, pin, record.blobs, extent.start..extent.end)?);
-        let status = if extent.partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+        let status = if extent.partial {
+            StatusCode::PARTIAL_CONTENT
+        } else {
+            StatusCode::OK
+        };
         let mut response = S3Response::with_headers(output, headers);
         response.status = Some(status);
         Ok(response)
@@ -99,7 +110,10 @@ impl Store {
         let record = self.index.view()?.require_object(&input.bucket, &input.key)?;
         condition!(input).check(&record)?;
         let extent = Extent::of(&record, input.range.as_ref(), input.part_number)?;
-        let with_checksum = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == "ENABLED");
+        let with_checksum = input
+            .checksum_mode
+            .as_ref()
+            .is_some_and(|mode| mode.as_str() == "ENABLED");
         let mut output = HeadObjectOutput::default();
         describe!(output, &record, &extent, with_checksum);
         let mut response = S3Response::with_headers(output, replayed(&record.attributes)?);
@@ -112,14 +126,27 @@ impl Store {
 
 impl Extent {
     fn of(record: &ObjectRecord, range: Option<&Range>, part: Option<i32>) -> S3Result<Self> {
-        let whole = Self { start: 0, end: record.length, partial: false, parts: None };
+        let whole = Self {
+            start: 0,
+            end: record.length,
+            partial: false,
+            parts: None,
+        };
         match (range, part) {
-            (Some(_), Some(_)) => {
-                Err(s3_error!(InvalidRequest, "Cannot specify both Range header and partNumber query parameter"))
-            }
+            (Some(_), Some(_)) => Err(s3_error!(
+                InvalidRequest,
+                "Cannot specify both Range header and partNumber query parameter"
+            )),
             (Some(range), None) => {
-                let bytes = range.check(record.length).map_err(|_| invalid_range(record.length))?;
-                Ok(Self { start: bytes.start, end: bytes.end, partial: true, parts: None })
+                let bytes = range
+                    .check(record.length)
+                    .map_err(|_| invalid_range(record.length))?;
+                Ok(Self {
+                    start: bytes.start,
+                    end: bytes.end,
+                    partial: true,
+                    parts: None,
+                })
             }
             (None, Some(number)) => Self::of_part(record, number),
             (None, None) => Ok(whole),
@@ -127,19 +154,39 @@ impl Extent {
     }
 
     fn of_part(record: &ObjectRecord, number: i32) -> S3Result<Self> {
-        let missing = || custom("InvalidPartNumber", StatusCode::RANGE_NOT_SATISFIABLE, "The requested partnumber is not satisfiable");
-        let position = usize::try_from(number).ok().and_then(|number| number.checked_sub(1)).ok_or_else(missing)?;
+        let missing = || {
+            custom(
+                "InvalidPartNumber",
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "The requested partnumber is not satisfiable",
+            )
+        };
+        let position = usize::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_sub(1))
+            .ok_or_else(missing)?;
         if record.parts == 0 {
-            let whole = Self { start: 0, end: record.length, partial: true, parts: None };
+            let whole = Self {
+                start: 0,
+                end: record.length,
+                partial: true,
+                parts: None,
+            };
             return if position == 0 { Ok(whole) } else { Err(missing()) };
         }
         let length = record.blobs.get(position).ok_or_else(missing)?.length;
         let start = record.blobs[..position].iter().map(|blob| blob.length).sum();
-        Ok(Self { start, end: start + length, partial: true, parts: i32::try_from(record.parts).ok() })
+        Ok(Self {
+            start,
+            end: start + length,
+            partial: true,
+            parts: i32::try_from(record.parts).ok(),
+        })
     }
 
     fn content_range(&self, total: u64) -> Option<String> {
-        (self.partial && self.end > self.start).then(|| format!("bytes {}-{}/{total}", self.start, self.end - 1))
+        (self.partial && self.end > self.start)
+            .then(|| format!("bytes {}-{}/{total}", self.start, self.end - 1))
     }
 }
 
@@ -147,18 +194,27 @@ impl ReadCondition {
     fn check(&self, record: &ObjectRecord) -> S3Result<()> {
         // HTTP dates have whole seconds, so the fraction must not count.
         let modified = Timestamp::from(UNIX_EPOCH + Duration::from_secs(record.modified / 1000));
-        let failed = || s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold");
-        match (&self.if_match, &self.if_unmodified_since) {
+        let failed = || {
+            s3_error!(
+                PreconditionFailed,
+                "At least one of the pre-conditions you specified did not hold"
+            )
+        };
+        match (&self.matching, &self.unmodified_since) {
             (Some(wanted), _) if !matches(wanted, record) => return Err(failed()),
             (None, Some(limit)) if modified > *limit => return Err(failed()),
             _ => {}
         }
-        let unchanged = match (&self.if_none_match, &self.if_modified_since) {
+        let unchanged = match (&self.not_matching, &self.modified_since) {
             (Some(unwanted), _) => matches(unwanted, record),
             (None, Some(limit)) => modified <= *limit,
             (None, None) => false,
         };
-        if unchanged { Err(not_modified(record)) } else { Ok(()) }
+        if unchanged {
+            Err(not_modified(record))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -181,7 +237,11 @@ fn invalid_range(length: u64) -> S3Error {
 
 /// S3 leaves the header out for the standard class.
 fn shown_storage_class(attributes: &Attributes) -> Option<StorageClass> {
-    attributes.storage_class.clone().filter(|class| class != "STANDARD").map(StorageClass::from)
+    attributes
+        .storage_class
+        .clone()
+        .filter(|class| class != "STANDARD")
+        .map(StorageClass::from)
 }
 
 /// The headers of the write, word for word.

@@ -114,8 +114,15 @@ impl Attributes {
             encryption: text_header(headers, "x-amz-server-side-encryption")?,
             ..Self::default()
         };
-        if attributes.encryption.as_deref().is_some_and(|value| value != "AES256") {
-            return Err(s3_error!(InvalidArgument, "only AES256 server-side encryption is known here"));
+        if attributes
+            .encryption
+            .as_deref()
+            .is_some_and(|value| value != "AES256")
+        {
+            return Err(s3_error!(
+                InvalidArgument,
+                "only AES256 server-side encryption is known here"
+            ));
         }
         let mut metadata_size = 0;
         for (name, value) in headers {
@@ -126,13 +133,20 @@ impl Attributes {
             }
             let text = utf8(name, value.as_bytes())?;
             metadata_size += metadata_name.map_or(0, |short| short.len() + text.len());
-            let kept = if name == "content-encoding" { without_chunked(text) } else { text.to_owned() };
+            let kept = if name == "content-encoding" {
+                without_chunked(text)
+            } else {
+                text.to_owned()
+            };
             if metadata_name.is_some() || !kept.is_empty() {
                 attributes.headers.push((name.to_owned(), kept));
             }
         }
         if metadata_size > METADATA_LIMIT {
-            return Err(s3_error!(MetadataTooLarge, "user metadata may have 2048 bytes, this has {metadata_size}"));
+            return Err(s3_error!(
+                MetadataTooLarge,
+                "user metadata may have 2048 bytes, this has {metadata_size}"
+            ));
         }
         if let Some(tagging) = text_header(headers, "x-amz-tagging")? {
             attributes.tags = super::tagging::parse_header(&tagging)?;
@@ -166,7 +180,10 @@ fn utf8<'value>(name: &str, value: &'value [u8]) -> S3Result<&'value str> {
 
 /// Removes the transfer marker `aws-chunked`, which says nothing about the stored bytes.
 fn without_chunked(value: &str) -> String {
-    let kept: Vec<&str> =
-        value.split(',').map(str::trim).filter(|item| !item.is_empty() && !item.eq_ignore_ascii_case("aws-chunked")).collect();
+    let kept: Vec<&str> = value
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty() && !item.eq_ignore_ascii_case("aws-chunked"))
+        .collect();
     kept.join(",")
 }

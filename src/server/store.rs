@@ -31,8 +31,10 @@ impl Store {
     /// # Errors
     /// [`ServerError::InUse`] when another server has it, otherwise why it cannot be used.
     pub(super) fn open(root: &Path) -> Result<Self, ServerError> {
-        std::fs::create_dir_all(root)
-            .map_err(|source| ServerError::DataDirectory { path: root.to_owned(), source })?;
+        std::fs::create_dir_all(root).map_err(|source| ServerError::DataDirectory {
+            path: root.to_owned(),
+            source,
+        })?;
         // The index is locked before the files are touched: `incoming/` may be another server's.
         let lock = Index::lock(root)?;
         let blobs = Arc::new(BlobStore::open(root)?);
@@ -47,7 +49,12 @@ impl WriteCondition {
     /// # Errors
     /// `PreconditionFailed`, or `NoSuchKey` for `If-Match` without an object.
     pub(super) fn check(&self, current: Option<&ObjectRecord>) -> S3Result<()> {
-        let failed = || s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold");
+        let failed = || {
+            s3_error!(
+                PreconditionFailed,
+                "At least one of the pre-conditions you specified did not hold"
+            )
+        };
         if let Some(wanted) = &self.if_match {
             let current = current.ok_or_else(super::tables::no_such_key)?;
             if !matches(wanted, current) {

@@ -4,7 +4,7 @@
 
 use super::blobs::{BlobStore, ReadPin};
 use super::records::BlobReference;
-use super::tables::View;
+use super::view::View;
 use bytes::Bytes;
 use futures::Stream;
 use s3s::dto::StreamingBlob;
@@ -36,7 +36,12 @@ impl Stream for Feed {
 ///
 /// # Errors
 /// `InternalError` when a body kept in the index is missing; a missing file cuts the stream.
-pub(super) fn open(view: View, pin: ReadPin, blobs: Vec<BlobReference>, range: Range<u64>) -> S3Result<StreamingBlob> {
+pub(super) fn open(
+    view: View,
+    pin: ReadPin,
+    blobs: Vec<BlobReference>,
+    range: Range<u64>,
+) -> S3Result<StreamingBlob> {
     let wanted: Vec<(BlobReference, Range<u64>)> = overlapping(blobs, &range);
     if wanted.is_empty() {
         return Ok(StreamingBlob::from(s3s::Body::empty()));
@@ -44,7 +49,9 @@ pub(super) fn open(view: View, pin: ReadPin, blobs: Vec<BlobReference>, range: R
     if let [(blob, part)] = wanted.as_slice()
         && blob.inline
     {
-        return Ok(StreamingBlob::from(s3s::Body::from(inline(&view, blob, part).map_err(missing)?)));
+        return Ok(StreamingBlob::from(s3s::Body::from(
+            inline(&view, blob, part).map_err(missing)?,
+        )));
     }
     let (sender, receiver) = channel(QUEUE_LENGTH);
     tokio::task::spawn_blocking(move || {
@@ -103,10 +110,14 @@ fn feed(
 }
 
 fn inline(view: &View, blob: &BlobReference, part: &Range<u64>) -> io::Result<Bytes> {
-    let data = view.inline(&blob.id).map_err(|error| io::Error::other(error.to_string()))?;
+    let data = view
+        .inline(&blob.id)
+        .map_err(|error| io::Error::other(error.to_string()))?;
     let position = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
     let slice = data.get(position(part.start)..position(part.end));
-    slice.map(Bytes::copy_from_slice).ok_or_else(|| io::Error::other("a body in the index is too short"))
+    slice
+        .map(Bytes::copy_from_slice)
+        .ok_or_else(|| io::Error::other("a body in the index is too short"))
 }
 
 fn missing(error: io::Error) -> s3s::S3Error {

@@ -1,30 +1,31 @@
 //! The tables of the index, their keys, and typed access to them inside one transaction.
 //!
-//! Called by: `index.rs` (opening) and the changes and look-ups of the storage operations.
+//! Called by: `index.rs` (opening), `view.rs` (reading) and the changes of the storage operations.
 //! Must not know: HTTP, threads, or files other than by their identifiers.
 
 use super::index::failure;
 use super::ingest::StagedBody;
 use super::records::{BlobReference, BucketRecord, ObjectRecord, PartRecord, UploadRecord};
-use redb::{Database, Range, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{Database, Range, ReadableTable, Table, TableDefinition, WriteTransaction};
 use s3s::{S3Result, s3_error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ops::Bound;
 
-const BUCKETS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("buckets");
-const OBJECTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("objects");
-const UPLOADS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("uploads");
-const PARTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("parts");
+pub(super) const BUCKETS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("buckets");
+pub(super) const OBJECTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("objects");
+pub(super) const UPLOADS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("uploads");
+pub(super) const PARTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("parts");
 /// Bodies kept in the index, by blob identifier.
-const INLINE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("inline");
+pub(super) const INLINE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("inline");
 /// Body files in use, by blob identifier: what is not here may be removed at start.
-const FILES: TableDefinition<&[u8], ()> = TableDefinition::new("files");
+pub(super) const FILES: TableDefinition<&[u8], ()> = TableDefinition::new("files");
 
 /// Length of an upload identifier, in bytes; upload keys end with one.
 pub(super) const UPLOAD_ID_LENGTH: usize = 32;
 
-type Bytes = &'static [u8];
+/// Keys and values of nearly all tables.
+pub(super) type Bytes = &'static [u8];
 
 /// The tables inside a write transaction.
 pub(super) struct Tables<'transaction> {
@@ -38,16 +39,6 @@ pub(super) struct Tables<'transaction> {
     failed: Option<String>,
 }
 
-/// The tables as of one moment, for reading.
-pub(super) struct View {
-    buckets: ReadOnlyTable<Bytes, Bytes>,
-    objects: ReadOnlyTable<Bytes, Bytes>,
-    uploads: ReadOnlyTable<Bytes, Bytes>,
-    parts: ReadOnlyTable<Bytes, Bytes>,
-    inline: ReadOnlyTable<Bytes, Bytes>,
-    files: ReadOnlyTable<Bytes, ()>,
-}
-
 /// `bucket`, a zero byte (which no bucket name has), `key`.
 pub(super) fn object_key(bucket: &str, key: &str) -> Vec<u8> {
     [bucket.as_bytes(), &[0], key.as_bytes()].concat()
@@ -55,7 +46,14 @@ pub(super) fn object_key(bucket: &str, key: &str) -> Vec<u8> {
 
 /// `bucket`, zero, `key`, zero, upload identifier.
 pub(super) fn upload_key(bucket: &str, key: &str, upload_id: &str) -> Vec<u8> {
-    [bucket.as_bytes(), &[0], key.as_bytes(), &[0], upload_id.as_bytes()].concat()
+    [
+        bucket.as_bytes(),
+        &[0],
+        key.as_bytes(),
+        &[0],
+        upload_id.as_bytes(),
+    ]
+    .concat()
 }
 
 /// Upload identifier, part number in big-endian order.
@@ -68,7 +66,10 @@ pub(super) fn split_upload_key(stored: &[u8]) -> S3Result<(String, String, Strin
     let malformed = || failure("malformed key in table uploads");
     let text = std::str::from_utf8(stored).map_err(|_| malformed())?;
     let (bucket, rest) = text.split_once('\0').ok_or_else(malformed)?;
-    let end = rest.len().checked_sub(UPLOAD_ID_LENGTH + 1).ok_or_else(malformed)?;
+    let end = rest
+        .len()
+        .checked_sub(UPLOAD_ID_LENGTH + 1)
+        .ok_or_else(malformed)?;
     let key = rest.get(..end).ok_or_else(malformed)?;
     let id = rest.get(end + 1..).ok_or_else(malformed)?;
     Ok((bucket.to_owned(), key.to_owned(), id.to_owned()))
@@ -86,8 +87,16 @@ fn encode<T: Serialize>(record: &T) -> S3Result<Vec<u8>> {
     serde_json::to_vec(record).map_err(failure)
 }
 
-fn get<T: DeserializeOwned>(table: &impl ReadableTable<Bytes, Bytes>, key: &[u8]) -> S3Result<Option<T>> {
-    table.get(key).map_err(failure)?.map(|value| decode(value.value())).transpose()
+/// One record, decoded.
+pub(super) fn get<T: DeserializeOwned>(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    key: &[u8],
+) -> S3Result<Option<T>> {
+    table
+        .get(key)
+        .map_err(failure)?
+        .map(|value| decode(value.value()))
+        .transpose()
 }
 
 /// Creates the tables that are missing, so that every later view finds all of them.
@@ -144,7 +153,9 @@ impl<'transaction> Tables<'transaction> {
     }
 
     pub(super) fn insert_bucket(&mut self, name: &str, record: &BucketRecord) -> S3Result<()> {
-        self.buckets.insert(name.as_bytes(), encode(record)?.as_slice()).map_err(failure)?;
+        self.buckets
+            .insert(name.as_bytes(), encode(record)?.as_slice())
+            .map_err(failure)?;
         Ok(())
     }
 
@@ -185,14 +196,18 @@ impl<'transaction> Tables<'transaction> {
 
     /// Writes a record whose blobs are those of the record it replaces (a change of tags).
     pub(super) fn store_object(&mut self, bucket: &str, key: &str, record: &ObjectRecord) -> S3Result<()> {
-        self.objects.insert(object_key(bucket, key).as_slice(), encode(record)?.as_slice()).map_err(failure)?;
+        self.objects
+            .insert(object_key(bucket, key).as_slice(), encode(record)?.as_slice())
+            .map_err(failure)?;
         Ok(())
     }
 
     /// Removes an object and gives its blobs up; without one this does nothing.
     pub(super) fn remove_object(&mut self, bucket: &str, key: &str) -> S3Result<()> {
         if let Some(removed) = self.object(bucket, key)? {
-            self.objects.remove(object_key(bucket, key).as_slice()).map_err(failure)?;
+            self.objects
+                .remove(object_key(bucket, key).as_slice())
+                .map_err(failure)?;
             self.release(&removed.blobs)?;
         }
         Ok(())
@@ -204,14 +219,24 @@ impl<'transaction> Tables<'transaction> {
         get(&self.uploads, &upload_key(bucket, key, id))?.ok_or_else(no_such_upload)
     }
 
-    pub(super) fn insert_upload(&mut self, bucket: &str, key: &str, id: &str, record: &UploadRecord) -> S3Result<()> {
-        self.uploads.insert(upload_key(bucket, key, id).as_slice(), encode(record)?.as_slice()).map_err(failure)?;
+    pub(super) fn insert_upload(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        id: &str,
+        record: &UploadRecord,
+    ) -> S3Result<()> {
+        self.uploads
+            .insert(upload_key(bucket, key, id).as_slice(), encode(record)?.as_slice())
+            .map_err(failure)?;
         Ok(())
     }
 
     /// The parts of an upload in ascending order of number.
     pub(super) fn parts(&self, id: &str) -> S3Result<Vec<(u32, PartRecord)>> {
-        range(&self.parts, id.as_bytes())?.map(|entry| decode_part(&entry.map_err(failure)?)).collect()
+        range(&self.parts, id.as_bytes())?
+            .map(|entry| decode_part(&entry.map_err(failure)?))
+            .collect()
     }
 
     /// Inserts a part; a part of the same number is replaced and its blob given up.
@@ -220,20 +245,32 @@ impl<'transaction> Tables<'transaction> {
         if let Some(replaced) = get::<PartRecord>(&self.parts, &key)? {
             self.release(&[replaced.blob])?;
         }
-        self.parts.insert(key.as_slice(), encode(record)?.as_slice()).map_err(failure)?;
+        self.parts
+            .insert(key.as_slice(), encode(record)?.as_slice())
+            .map_err(failure)?;
         Ok(())
     }
 
     /// Removes an upload with its parts; the blobs not named in `kept` are given up.
-    pub(super) fn remove_upload(&mut self, bucket: &str, key: &str, id: &str, kept: &[BlobReference]) -> S3Result<()> {
+    pub(super) fn remove_upload(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        id: &str,
+        kept: &[BlobReference],
+    ) -> S3Result<()> {
         let kept: std::collections::HashSet<&str> = kept.iter().map(|blob| blob.id.as_str()).collect();
         for (number, part) in self.parts(id)? {
-            self.parts.remove(part_key(id, number).as_slice()).map_err(failure)?;
+            self.parts
+                .remove(part_key(id, number).as_slice())
+                .map_err(failure)?;
             if !kept.contains(part.blob.id.as_str()) {
                 self.release(&[part.blob])?;
             }
         }
-        self.uploads.remove(upload_key(bucket, key, id).as_slice()).map_err(failure)?;
+        self.uploads
+            .remove(upload_key(bucket, key, id).as_slice())
+            .map_err(failure)?;
         Ok(())
     }
 
@@ -242,7 +279,9 @@ impl<'transaction> Tables<'transaction> {
         match body {
             StagedBody::Empty => {}
             StagedBody::Inline { id, data } => {
-                self.inline.insert(id.as_bytes(), data.as_ref()).map_err(failure)?;
+                self.inline
+                    .insert(id.as_bytes(), data.as_ref())
+                    .map_err(failure)?;
             }
             StagedBody::File { id, staged, .. } => {
                 self.files.insert(id.as_bytes(), ()).map_err(failure)?;
@@ -265,78 +304,6 @@ impl<'transaction> Tables<'transaction> {
     }
 }
 
-impl View {
-    pub(super) fn open(transaction: &ReadTransaction) -> S3Result<Self> {
-        Ok(Self {
-            buckets: transaction.open_table(BUCKETS).map_err(failure)?,
-            objects: transaction.open_table(OBJECTS).map_err(failure)?,
-            uploads: transaction.open_table(UPLOADS).map_err(failure)?,
-            parts: transaction.open_table(PARTS).map_err(failure)?,
-            inline: transaction.open_table(INLINE).map_err(failure)?,
-            files: transaction.open_table(FILES).map_err(failure)?,
-        })
-    }
-
-    /// Whether a record names this body file.
-    pub(super) fn knows_file(&self, id: &str) -> S3Result<bool> {
-        Ok(self.files.get(id.as_bytes()).map_err(failure)?.is_some())
-    }
-
-    /// All buckets in order of name.
-    pub(super) fn buckets(&self) -> S3Result<Vec<(String, BucketRecord)>> {
-        let mut found = Vec::new();
-        for entry in range(&self.buckets, &[])? {
-            let (name, value) = entry.map_err(failure)?;
-            found.push((String::from_utf8_lossy(name.value()).into_owned(), decode(value.value())?));
-        }
-        Ok(found)
-    }
-
-    /// # Errors
-    /// `NoSuchBucket` when there is none of that name.
-    pub(super) fn require_bucket(&self, name: &str) -> S3Result<BucketRecord> {
-        get(&self.buckets, name.as_bytes())?.ok_or_else(|| no_such_bucket(name))
-    }
-
-    /// # Errors
-    /// `NoSuchBucket` or `NoSuchKey`.
-    pub(super) fn require_object(&self, bucket: &str, key: &str) -> S3Result<ObjectRecord> {
-        self.require_bucket(bucket)?;
-        get(&self.objects, &object_key(bucket, key))?.ok_or_else(no_such_key)
-    }
-
-    /// # Errors
-    /// `NoSuchBucket` or `NoSuchUpload`.
-    pub(super) fn upload(&self, bucket: &str, key: &str, id: &str) -> S3Result<UploadRecord> {
-        self.require_bucket(bucket)?;
-        get(&self.uploads, &upload_key(bucket, key, id))?.ok_or_else(no_such_upload)
-    }
-
-    /// The bytes of a blob kept in the index.
-    pub(super) fn inline(&self, id: &str) -> S3Result<Vec<u8>> {
-        let found = self.inline.get(id.as_bytes()).map_err(failure)?;
-        found.map(|data| data.value().to_vec()).ok_or_else(|| failure("a body is missing from table inline"))
-    }
-
-    /// Raw object entries between two keys of the objects table.
-    pub(super) fn objects_between(&self, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> S3Result<Range<'static, Bytes, Bytes>> {
-        self.objects.range::<&[u8]>(bounds).map_err(failure)
-    }
-
-    /// Raw upload entries between two keys of the uploads table.
-    pub(super) fn uploads_between(&self, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> S3Result<Range<'static, Bytes, Bytes>> {
-        self.uploads.range::<&[u8]>(bounds).map_err(failure)
-    }
-
-    /// Up to `limit` parts whose number is above `after`, in ascending order.
-    pub(super) fn parts_after(&self, id: &str, after: u32, limit: usize) -> S3Result<Vec<(u32, PartRecord)>> {
-        let (low, high) = (part_key(id, after), part_key(id, u32::MAX));
-        let bounds = (Bound::Excluded(low.as_slice()), Bound::Included(high.as_slice()));
-        let entries = self.parts.range::<&[u8]>(bounds).map_err(failure)?;
-        entries.take(limit).map(|entry| decode_part(&entry.map_err(failure)?)).collect()
-    }
-}
-
 /// The error for a missing bucket.
 pub(super) fn no_such_bucket(name: &str) -> s3s::S3Error {
     s3_error!(NoSuchBucket, "The specified bucket does not exist: {name}")
@@ -349,22 +316,41 @@ pub(super) fn no_such_key() -> s3s::S3Error {
 
 /// The error for a missing upload.
 pub(super) fn no_such_upload() -> s3s::S3Error {
-    s3_error!(NoSuchUpload, "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.")
+    s3_error!(
+        NoSuchUpload,
+        "The specified multipart upload does not exist. The upload ID may be \
+        invalid, or the upload may have been aborted or completed."
+    )
 }
 
-type Entry<'entry> = (redb::AccessGuard<'entry, Bytes>, redb::AccessGuard<'entry, Bytes>);
+/// An entry of a table.
+pub(super) type Entry<'entry> = (redb::AccessGuard<'entry, Bytes>, redb::AccessGuard<'entry, Bytes>);
 
-fn decode_part((key, value): &Entry<'_>) -> S3Result<(u32, PartRecord)> {
-    let number = key.value().last_chunk::<4>().ok_or_else(|| failure("malformed key in table parts"))?;
+/// Decodes an entry of the parts table.
+pub(super) fn decode_part((key, value): &Entry<'_>) -> S3Result<(u32, PartRecord)> {
+    let number = key
+        .value()
+        .last_chunk::<4>()
+        .ok_or_else(|| failure("malformed key in table parts"))?;
     Ok((u32::from_be_bytes(*number), decode(value.value())?))
 }
 
-fn range<'table>(table: &'table impl ReadableTable<Bytes, Bytes>, prefix: &[u8]) -> S3Result<Range<'table, Bytes, Bytes>> {
+/// The entries whose key starts with `prefix`.
+pub(super) fn range<'table>(
+    table: &'table impl ReadableTable<Bytes, Bytes>,
+    prefix: &[u8],
+) -> S3Result<Range<'table, Bytes, Bytes>> {
     let end = prefix_end(prefix);
     let end = end.as_ref().map(Vec::as_slice);
-    table.range::<&[u8]>((Bound::Included(prefix), end)).map_err(failure)
+    table
+        .range::<&[u8]>((Bound::Included(prefix), end))
+        .map_err(failure)
 }
 
 fn has_any(table: &impl ReadableTable<Bytes, Bytes>, prefix: &[u8]) -> S3Result<bool> {
-    range(table, prefix)?.next().transpose().map(|entry| entry.is_some()).map_err(failure)
+    range(table, prefix)?
+        .next()
+        .transpose()
+        .map(|entry| entry.is_some())
+        .map_err(failure)
 }

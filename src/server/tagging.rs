@@ -20,7 +20,13 @@ pub(super) fn parse_header(text: &str) -> S3Result<Vec<(String, String)>> {
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let decoded = decode(key).zip(decode(value));
-        tags.push(decoded.ok_or_else(|| s3_error!(InvalidArgument, "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates."))?);
+        tags.push(decoded.ok_or_else(|| {
+            s3_error!(
+                InvalidArgument,
+                "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query \
+            parameters without tag name duplicates."
+            )
+        })?);
     }
     check(&tags)?;
     Ok(tags)
@@ -32,15 +38,24 @@ pub(super) fn parse_header(text: &str) -> S3Result<Vec<(String, String)>> {
 /// `BadRequest` over 10 tags, `InvalidTag` for a bad length or a repeated key.
 pub(super) fn check(tags: &[(String, String)]) -> S3Result<()> {
     if tags.len() > MOST_TAGS {
-        return Err(s3_error!(InvalidTag, "Object tags cannot be greater than {MOST_TAGS}"));
+        return Err(s3_error!(
+            InvalidTag,
+            "Object tags cannot be greater than {MOST_TAGS}"
+        ));
     }
     for (position, (key, value)) in tags.iter().enumerate() {
         let length = key.chars().count();
         if length == 0 || length > LONGEST_KEY || value.chars().count() > LONGEST_VALUE {
-            return Err(s3_error!(InvalidTag, "The TagKey or TagValue you have provided is invalid"));
+            return Err(s3_error!(
+                InvalidTag,
+                "The TagKey or TagValue you have provided is invalid"
+            ));
         }
         if tags[..position].iter().any(|(earlier, _)| earlier == key) {
-            return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
+            return Err(s3_error!(
+                InvalidTag,
+                "Cannot provide multiple Tags with the same key"
+            ));
         }
     }
     Ok(())
@@ -54,7 +69,9 @@ fn decode(text: &str) -> Option<String> {
         match first {
             b'+' => bytes.push(b' '),
             b'%' => {
-                let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok())?;
+                let digits = tail
+                    .get(..2)
+                    .and_then(|digits| std::str::from_utf8(digits).ok())?;
                 bytes.push(u8::from_str_radix(digits, 16).ok()?);
                 rest = &tail[2..];
             }

@@ -11,8 +11,8 @@ use super::records::{UploadRecord, timestamp};
 use super::store::{Store, etag};
 use super::tables::{self, object_key, prefix_end, split_upload_key};
 use s3s::dto::{
-    ChecksumAlgorithm, ChecksumType, CommonPrefix, Initiator, ListMultipartUploadsInput, ListMultipartUploadsOutput,
-    ListPartsInput, ListPartsOutput, MultipartUpload, Part, StorageClass,
+    ChecksumAlgorithm, ChecksumType, CommonPrefix, Initiator, ListMultipartUploadsInput,
+    ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part, StorageClass,
 };
 use s3s::{S3Result, s3_error};
 use std::ops::Bound;
@@ -61,8 +61,12 @@ impl Store {
             next_part_number_marker: Some(next),
             part_number_marker: Some(input.part_number_marker.unwrap_or(0)),
             max_parts: Some(shown(limit)),
-            checksum_algorithm: upload.checksum.map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
-            checksum_type: upload.checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
+            checksum_algorithm: upload
+                .checksum
+                .map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
+            checksum_type: upload
+                .checksum
+                .map(|(_, kind)| ChecksumType::from_static(kind.name())),
             storage_class: Some(storage_class(&upload)),
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -77,7 +81,10 @@ impl Store {
     ///
     /// # Errors
     /// `NoSuchBucket`, or `InvalidArgument` for a bad limit or encoding.
-    pub(super) fn list_uploads(&self, input: ListMultipartUploadsInput) -> S3Result<ListMultipartUploadsOutput> {
+    pub(super) fn list_uploads(
+        &self,
+        input: ListMultipartUploadsInput,
+    ) -> S3Result<ListMultipartUploadsOutput> {
         let limit = page_limit(input.max_uploads)?;
         let encode = encoder(input.encoding_type.as_ref())?;
         let page = self.read_uploads(&input, limit)?;
@@ -86,12 +93,18 @@ impl Store {
             upload_id: Some(id),
             initiated: Some(timestamp(record.initiated)),
             storage_class: Some(storage_class(&record)),
-            checksum_algorithm: record.checksum.map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
-            checksum_type: record.checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
+            checksum_algorithm: record
+                .checksum
+                .map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
+            checksum_type: record
+                .checksum
+                .map(|(_, kind)| ChecksumType::from_static(kind.name())),
             owner: Some(owner()),
             initiator: Some(initiator()),
         });
-        let prefixes = page.prefixes.iter().map(|prefix| CommonPrefix { prefix: Some(encode(prefix)) });
+        let prefixes = page.prefixes.iter().map(|prefix| CommonPrefix {
+            prefix: Some(encode(prefix)),
+        });
         let truncated = page.next.is_some();
         let (next_key, next_id) = page.next.unzip();
         Ok(ListMultipartUploadsOutput {
@@ -128,9 +141,15 @@ impl Store {
         for entry in view.uploads_between(bounds)? {
             let (stored, value) = entry.map_err(failure)?;
             let (_, key, id) = split_upload_key(stored.value())?;
-            let beyond_marker = key.as_str() > marker || (key == marker && marker_id.is_some_and(|given| id.as_str() > given));
-            let common = input.delimiter.as_deref().and_then(|delimiter| common_prefix(&key, prefix, delimiter));
-            let repeated = common.is_some_and(|common| common <= marker || page.prefixes.last().is_some_and(|last| last == common));
+            let beyond_marker = key.as_str() > marker
+                || (key == marker && marker_id.is_some_and(|given| id.as_str() > given));
+            let common = input
+                .delimiter
+                .as_deref()
+                .and_then(|delimiter| common_prefix(&key, prefix, delimiter));
+            let repeated = common.is_some_and(|common| {
+                common <= marker || page.prefixes.last().is_some_and(|last| last == common)
+            });
             if !beyond_marker && !marker.is_empty() || repeated {
                 continue;
             }
@@ -152,12 +171,19 @@ impl Store {
     /// # Errors
     /// `InternalError` when the index cannot be read.
     pub(super) fn open_uploads(&self) -> S3Result<Vec<OpenUpload>> {
-        let entries = self.index.view()?.uploads_between((Bound::Unbounded, Bound::Unbounded))?;
+        let entries = self
+            .index
+            .view()?
+            .uploads_between((Bound::Unbounded, Bound::Unbounded))?;
         entries
             .map(|entry| {
                 let (stored, _) = entry.map_err(failure)?;
                 let (bucket, key, upload_id) = split_upload_key(stored.value())?;
-                Ok(OpenUpload { bucket, key, upload_id })
+                Ok(OpenUpload {
+                    bucket,
+                    key,
+                    upload_id,
+                })
             })
             .collect()
     }
@@ -173,10 +199,16 @@ fn common_prefix<'key>(key: &'key str, prefix: &str, delimiter: &str) -> Option<
 
 fn storage_class(upload: &UploadRecord) -> StorageClass {
     let class = upload.attributes.storage_class.clone();
-    class.map_or_else(|| StorageClass::from_static(StorageClass::STANDARD), StorageClass::from)
+    class.map_or_else(
+        || StorageClass::from_static(StorageClass::STANDARD),
+        StorageClass::from,
+    )
 }
 
 fn initiator() -> Initiator {
     let owner = owner();
-    Initiator { display_name: owner.display_name, id: owner.id }
+    Initiator {
+        display_name: owner.display_name,
+        id: owner.id,
+    }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::body::Throttle;
 use super::sdk::{Resolved, SdkStore};
 use super::{ObjectStore, Pace};
@@ -14,7 +16,8 @@ use crate::config::{StoreSettings, TransferSettings};
 use crate::error::Result;
 
 /// Which server answers, as far as its behaviour is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ServerKind {
     /// Amazon S3.
     Aws,
@@ -104,6 +107,11 @@ impl Connector {
             return ServerKind::Aws;
         }
         self.shared.server.get().copied().unwrap_or(ServerKind::Unknown)
+    }
+
+    /// Takes another process's word for the server's kind.
+    pub(crate) fn assume_server(&self, server: ServerKind) {
+        let _ = self.shared.server.set(server);
     }
 
     /// The address as people know it.

@@ -75,6 +75,8 @@ pub struct StoreError {
     pub server_time: Option<SystemTime>,
     /// Region that the server named.
     pub region: Option<String>,
+    /// Times the request was sent in all; set by the retry layer.
+    pub tries: u32,
 }
 
 impl StoreError {
@@ -89,6 +91,7 @@ impl StoreError {
             retry_after: None,
             server_time: None,
             region: None,
+            tries: 1,
         }
     }
 

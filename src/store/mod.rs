@@ -9,6 +9,7 @@ mod connector;
 mod credentials;
 mod error;
 mod pace;
+mod proof;
 mod retry;
 mod sdk;
 
@@ -25,10 +26,14 @@ pub use body::{Body, FileRange, SLICE_BYTES, Throttle};
 pub use connector::{Connector, ServerKind};
 pub use error::{StoreError, StoreErrorKind};
 pub use pace::Pace;
+pub(crate) use proof::hex;
 pub use retry::{RetryObserver, Retrying};
 
 /// The seam's result.
 pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Takes the bytes of an object piece by piece.
+pub type ByteSink<'a> = dyn for<'b> FnMut(&'b [u8]) + Send + 'a;
 
 /// A checksum as S3 writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +64,8 @@ pub struct PutObject {
     pub body: Body,
     /// Checksum of all bytes, sent as a header.
     pub checksum: Checksum,
+    /// MD5 of all bytes in hex, where the server's ETag must be it.
+    pub expected_etag: Option<String>,
     /// What is stored with it.
     pub properties: ObjectProperties,
     /// Fail with [`StoreErrorKind::PreconditionFailed`] when the key exists.
@@ -193,7 +200,7 @@ pub trait ObjectStore: Send + Sync {
     /// Asks about an object, with the checksum of `algorithm` if the server keeps it.
     async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead>;
     /// Reads an object and hands each piece to `sink`; returns the number of bytes.
-    async fn read_object(&self, key: &str, sink: &mut (dyn FnMut(&[u8]) + Send)) -> StoreResult<u64>;
+    async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64>;
     /// One page of the objects below `prefix`; with `recursive` false, down to the next `/` only.
     async fn list_objects(&self, prefix: &str, recursive: bool, continuation: Option<&str>) -> StoreResult<ListPage>;
     /// The first page of open multipart uploads of keys that begin with `prefix`.

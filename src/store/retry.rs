@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::pace::{Pace, jittered};
 use super::{
-    CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind,
+    ByteSink, CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind,
     StoreResult, Stored, UploadPart,
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
@@ -97,7 +97,7 @@ impl Retrying {
                 self.pace.throttled(error.retry_after);
             }
             let Some(delay) = self.pause(&error, &history) else {
-                return Err(error);
+                return Err(StoreError { tries: history.tries, ..error });
             };
             tracing::debug!(operation, place, attempt = history.tries, %error, ?delay, "request will be tried again");
             (self.observer)(RetryNotice {
@@ -126,7 +126,11 @@ impl Retrying {
 #[async_trait]
 impl ObjectStore for Retrying {
     async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
-        self.run("PutObject", &request.key, |store| store.put_object(request)).await
+        self.run("PutObject", &request.key, |store| async {
+            let stored = store.put_object(request).await?;
+            request.check(stored)
+        })
+        .await
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
@@ -134,11 +138,19 @@ impl ObjectStore for Retrying {
     }
 
     async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
-        self.run("UploadPart", &request.key, |store| store.upload_part(request)).await
+        self.run("UploadPart", &request.key, |store| async {
+            let stored = store.upload_part(request).await?;
+            request.check(stored)
+        })
+        .await
     }
 
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored> {
-        self.run("CompleteMultipartUpload", &request.key, |store| store.complete_multipart_upload(request)).await
+        self.run("CompleteMultipartUpload", &request.key, |store| async {
+            let stored = store.complete_multipart_upload(request).await?;
+            request.check(stored)
+        })
+        .await
     }
 
     async fn abort_multipart_upload(&self, key: &str, upload_id: &str) -> StoreResult<()> {
@@ -149,7 +161,7 @@ impl ObjectStore for Retrying {
         self.run("HeadObject", key, |store| store.head_object(key, algorithm)).await
     }
 
-    async fn read_object(&self, key: &str, sink: &mut (dyn FnMut(&[u8]) + Send)) -> StoreResult<u64> {
+    async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64> {
         // Not tried again here: the sink has seen some of the bytes. The caller starts anew.
         self.inner.read_object(key, sink).await
     }

@@ -182,7 +182,6 @@ async fn region(settings: &StoreSettings, is_aws: bool) -> String {
         if let Some(profile) = &settings.profile {
             chain = chain.profile_name(profile);
         }
-        use aws_config::meta::region::ProvideRegion as _;
         chain.build().region().await
     } else {
         let mut profile_region = ProfileFileRegionProvider::builder();

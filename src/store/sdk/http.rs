@@ -25,7 +25,7 @@ pub(super) fn client(resolved: &Resolved, shared: &Arc<Shared>, max_connections:
     let unusable = |error: Box<dyn std::error::Error + Send + Sync>| {
         Error::new(ErrorKind::Configuration, "the HTTP client cannot be set up").with_source(error)
     };
-    let partition = PartitionId::new(0);
+    let partition = PartitionId::from_index(0);
     let spawner = DriverSpawner::tokio(tokio::runtime::Handle::current());
     let counter = shared.clone();
     let builder = ConnectionPool::builder()

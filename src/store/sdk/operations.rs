@@ -16,7 +16,7 @@ use super::SdkStore;
 use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
 use crate::store::{
-    Body, CompleteUpload, CreateUpload, ListPage, ListedObject, ObjectHead, ObjectStore, OpenUpload, PutObject,
+    Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListedObject, ObjectHead, ObjectStore, OpenUpload, PutObject,
     StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
 };
 
@@ -155,7 +155,7 @@ impl ObjectStore for SdkStore {
         })
     }
 
-    async fn read_object(&self, key: &str, sink: &mut (dyn FnMut(&[u8]) + Send)) -> StoreResult<u64> {
+    async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64> {
         let call = self.client.get_object().bucket(&self.bucket).key(key);
         let mut output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
         let mut bytes = 0;

@@ -1,0 +1,141 @@
+//! What a success must show before it counts: pure comparisons of what was sent with what the server says.
+//!
+//! Called by the retry layer for every answer, so that an answer that proves nothing is asked for again.
+
+use md5::{Digest as _, Md5};
+
+use super::{Checksum, CompleteUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart};
+
+fn doubtful(message: String) -> StoreError {
+    StoreError::new(StoreErrorKind::NotCredible, message)
+}
+
+fn check_echo(sent: &Checksum, stored: &Stored) -> StoreResult<()> {
+    match &stored.checksum {
+        // Servers differ in whether they append the part count to a composite checksum.
+        Some(echo) if echo.value.split('-').next() != sent.value.split('-').next() => Err(doubtful(format!(
+            "the server stored something else: checksum {} was sent, {} came back",
+            sent.value, echo.value
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn is_md5(etag: &str) -> bool {
+    etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+impl PutObject {
+    /// The answer if it is credible.
+    pub(super) fn check(&self, stored: Stored) -> StoreResult<Stored> {
+        check_echo(&self.checksum, &stored)?;
+        match &self.expected_etag {
+            Some(expected) if !stored.opaque_etag && !stored.etag.eq_ignore_ascii_case(expected) => Err(doubtful(
+                format!("the server stored something else: its ETag is {}, the content's MD5 is {expected}", stored.etag),
+            )),
+            _ => Ok(stored),
+        }
+    }
+}
+
+impl UploadPart {
+    /// The answer if it is credible. A wrong ETag would be refused by Complete.
+    pub(super) fn check(&self, stored: Stored) -> StoreResult<Stored> {
+        check_echo(&self.checksum, &stored)?;
+        Ok(stored)
+    }
+}
+
+impl CompleteUpload {
+    /// `md5(concat(md5 of each part))-N`, when all parts' ETags are MD5s.
+    pub fn composed_etag(&self) -> Option<String> {
+        let mut digest = Md5::new();
+        for part in &self.parts {
+            if !is_md5(&part.etag) {
+                return None;
+            }
+            for pair in part.etag.as_bytes().chunks(2) {
+                let hex = std::str::from_utf8(pair).ok()?;
+                digest.update([u8::from_str_radix(hex, 16).ok()?]);
+            }
+        }
+        Some(format!("{}-{}", hex(&digest.finalize()), self.parts.len()))
+    }
+
+    /// The answer if it is credible.
+    pub(super) fn check(&self, stored: Stored) -> StoreResult<Stored> {
+        check_echo(&self.checksum, &stored)?;
+        // Other shapes of ETag (R2, SeaweedFS) prove nothing either way.
+        let same_shape = stored.etag.split_once('-').is_some_and(|(digest, _)| is_md5(digest));
+        match self.composed_etag() {
+            Some(composed) if same_shape && !stored.opaque_etag && !stored.etag.eq_ignore_ascii_case(&composed) => {
+                Err(doubtful(format!(
+                    "the server put something else together: its ETag is {}, the parts give {composed}",
+                    stored.etag
+                )))
+            }
+            _ => Ok(stored),
+        }
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ChecksumAlgorithm;
+    use crate::store::{Body, CompletedPart, ObjectProperties};
+
+    fn checksum(value: &str) -> Checksum {
+        Checksum { algorithm: ChecksumAlgorithm::Crc64Nvme, value: value.into() }
+    }
+
+    fn stored(etag: &str, echo: Option<&str>) -> Stored {
+        Stored { etag: etag.into(), checksum: echo.map(checksum), opaque_etag: false }
+    }
+
+    fn put(expected_etag: Option<&str>) -> PutObject {
+        PutObject {
+            key: "k".into(),
+            body: Body::Bytes(bytes::Bytes::new()),
+            checksum: checksum("AAAA"),
+            expected_etag: expected_etag.map(str::to_owned),
+            properties: ObjectProperties::default(),
+            if_none_match: false,
+        }
+    }
+
+    #[test]
+    fn a_wrong_etag_or_checksum_is_no_success() {
+        assert!(put(Some("d4")).check(stored("d4", Some("AAAA"))).is_ok());
+        assert!(put(Some("d4")).check(stored("D4", None)).is_ok());
+        assert!(put(None).check(stored("whatever", None)).is_ok());
+        assert!(put(Some("d4")).check(stored("ff", Some("AAAA"))).is_err());
+        assert!(put(Some("d4")).check(stored("d4", Some("BBBB"))).is_err());
+        let encrypted = Stored { opaque_etag: true, ..stored("ff", None) };
+        assert!(put(Some("d4")).check(encrypted).is_ok());
+    }
+
+    #[test]
+    fn the_etag_of_a_multipart_upload_is_composed_of_its_parts() {
+        let part = |number, etag: &str| CompletedPart { number, etag: etag.into(), checksum: checksum("AAAA") };
+        let complete = CompleteUpload {
+            key: "k".into(),
+            upload_id: "u".into(),
+            // MD5 of "a" and of "b" (RFC 1321 gives the first).
+            parts: vec![part(1, "0cc175b9c0f1b6a831c399e269772661"), part(2, "92eb5ffee6ae2fec3ad71c777531578f")],
+            checksum: checksum("AAAA"),
+            size_bytes: 2,
+            if_none_match: false,
+        };
+        let composed = complete.composed_etag().expect("both are MD5s");
+        assert!(composed.ends_with("-2"), "{composed}");
+        assert!(complete.check(stored(&composed, None)).is_ok());
+        assert!(complete.check(stored("00000000000000000000000000000000-2", None)).is_err());
+        assert!(complete.check(stored("some-opaque-tag", None)).is_ok());
+    }
+}

@@ -1,0 +1,154 @@
+//! The child side of `processes` and `hybrid`: reads steps from standard input, answers on standard output.
+//!
+//! Runs as the hidden command `__worker` of the same binary. Its standard error is the parent's, for logs.
+
+use std::io::{BufRead, Write};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::clients::{Clients, Host, own_runtime};
+use super::evidence::ChildUsage;
+use super::protocol::{FromChild, Init, ToChild};
+use super::worker_loop::on_threads;
+use super::Choice;
+use crate::config::ClientMode;
+use crate::error::{Error, ErrorKind, Result, chain};
+use crate::event::{Failure, FailureKind};
+use crate::store::{Connector, RetryObserver};
+use crate::transfer::{LocalSteps, Step, StepDone, StepError, Steps as _, TransferShared};
+
+type Output = Arc<Mutex<dyn Write + Send>>;
+
+fn say(output: &Output, message: &FromChild) {
+    let mut line = serde_json::to_vec(message).expect("our own messages serialise");
+    line.push(b'\n');
+    let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+    // A parent that is gone takes no answers; the end of input will tell.
+    let _ = output.write_all(&line).and_then(|()| output.flush());
+}
+
+fn broken(what: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("worker process: {what}"))
+        .with_hint("'__worker' is started by s3haul itself and is of no use otherwise")
+}
+
+/// What the threads of a child share.
+struct Child {
+    steps: async_channel::Receiver<(u64, Step)>,
+    clients: Clients,
+    transfer: Arc<TransferShared>,
+    output: Output,
+    cancel: CancellationToken,
+}
+
+/// Serves steps until `input` ends. Returns when all threads are joined.
+///
+/// # Errors
+/// Input that is not the parent's.
+pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) -> Result<()> {
+    let output: Output = Arc::new(Mutex::new(output));
+    let mut line = String::new();
+    input.read_line(&mut line).map_err(|error| broken("no input").with_source(error))?;
+    let Ok(ToChild::Init(init)) = serde_json::from_str(&line) else {
+        return Err(broken("the first line is not the settings"));
+    };
+    let (clients, transfer) = match set_up(&init, &output) {
+        Ok(parts) => parts,
+        Err(error) => {
+            say(&output, &FromChild::Ready { error: Some(chain(&error)) });
+            return Err(error);
+        }
+    };
+    say(&output, &FromChild::Ready { error: None });
+    let connector = clients.connector().clone();
+    let (sender, steps) = async_channel::unbounded();
+    let child = Child { steps, clients, transfer, output: output.clone(), cancel: CancellationToken::new() };
+    let cancel = child.cancel.clone();
+    std::thread::scope(|scope| {
+        let threads = init.threads.max(1);
+        let workers = scope.spawn(move || on_threads(threads, &Arc::default(), |_| serve(&child)));
+        read_steps(input, &sender, &cancel);
+        // The parent closes the pipe after the last answer; if it died instead, nobody wants what is in hand.
+        cancel.cancel();
+        drop(sender);
+        workers.join().unwrap_or_else(|_| Err(broken("a thread panicked")))
+    })?;
+    say(&output, &FromChild::Bye(usage(&connector)));
+    Ok(())
+}
+
+fn usage(connector: &Connector) -> ChildUsage {
+    ChildUsage {
+        pid: std::process::id(),
+        cpu_seconds: crate::usage::cpu_seconds(),
+        peak_rss_bytes: crate::usage::peak_rss_bytes(),
+        connections_opened: connector.connections_opened(),
+        exited_cleanly: true,
+    }
+}
+
+fn set_up(init: &Init, output: &Output) -> Result<(Clients, Arc<TransferShared>)> {
+    let config = &init.config;
+    let mut choice = Choice::new(config);
+    choice.concurrency = init.threads;
+    let host = Arc::new(Host::for_child(choice.client)?);
+    let connector = host.runtime.block_on(Connector::resolve(&config.store, &config.transfer))?;
+    connector.assume_server(init.server);
+    let retries = output.clone();
+    let observer: RetryObserver = Arc::new(move |notice| say(&retries, &FromChild::Retry(notice)));
+    let transfer = TransferShared::new(config.transfer.clone(), connector.clone());
+    let clients = Clients::new(connector, &init.bucket, &choice, config.transfer.retry, observer, host)?;
+    Ok((clients, transfer))
+}
+
+fn read_steps(input: impl BufRead, steps: &async_channel::Sender<(u64, Step)>, cancel: &CancellationToken) {
+    for line in input.lines() {
+        let Ok(line) = line else { return };
+        match serde_json::from_str(&line) {
+            Ok(ToChild::Do { id, step }) => {
+                if steps.send_blocking((id, step)).is_err() {
+                    return;
+                }
+            }
+            Ok(ToChild::Cancel) => cancel.cancel(),
+            Ok(ToChild::Init(_)) | Err(_) => {
+                tracing::error!("a worker process got a line that it does not understand");
+                return;
+            }
+        }
+    }
+}
+
+/// One thread: takes steps, one at a time.
+fn serve(child: &Child) -> Result<()> {
+    let serve = async {
+        let clients = child.clients.for_worker()?;
+        while let Ok((id, step)) = child.steps.recv().await {
+            let steps = LocalSteps::new(clients.for_task()?, child.transfer.clone());
+            let outcome = AssertUnwindSafe(do_step(&steps, step, &child.cancel)).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|_| {
+                Err(StepError::Failed(Failure::new(FailureKind::WorkerLost, "a worker process panicked")))
+            });
+            say(&child.output, &FromChild::Done { id, outcome });
+        }
+        Ok(())
+    };
+    if child.clients.mode() == ClientMode::Shared {
+        return child.clients.host().runtime.handle().block_on(serve);
+    }
+    own_runtime()?.block_on(serve)
+}
+
+async fn do_step(steps: &LocalSteps, step: Step, cancel: &CancellationToken) -> Result<StepDone, StepError> {
+    if matches!(step, Step::Abort { .. }) {
+        return steps.run(step).await;
+    }
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(StepError::Cancelled),
+        outcome = steps.run(step) => outcome,
+    }
+}

@@ -1,0 +1,129 @@
+//! What a run can prove about its workers afterwards: threads, polls, processes, requests in flight.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::ThreadId;
+
+use serde::{Deserialize, Serialize};
+
+/// What a child process reports when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChildUsage {
+    /// Process id.
+    pub pid: u32,
+    /// User and system time.
+    pub cpu_seconds: f64,
+    /// Highest resident memory.
+    pub peak_rss_bytes: u64,
+    /// Connections that its clients made.
+    pub connections_opened: u64,
+    /// It ended by itself with success; set by the parent, which reaped it.
+    #[serde(default)]
+    pub exited_cleanly: bool,
+}
+
+/// Counters that workers touch. One a run.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    threads_started: AtomicUsize,
+    threads_joined: AtomicUsize,
+    in_flight: AtomicUsize,
+    peak_in_flight: AtomicUsize,
+    polling: Mutex<HashSet<ThreadId>>,
+    pulling: Mutex<HashSet<usize>>,
+    children: Mutex<Vec<ChildUsage>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One task in a worker's hands, until it is dropped.
+pub(super) struct InFlight<'a>(&'a Evidence);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Evidence {
+    /// A worker takes a task.
+    pub(super) fn take_up(&self, worker: usize) -> InFlight<'_> {
+        let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        self.peak_in_flight.fetch_max(now, Ordering::Relaxed);
+        lock(&self.pulling).insert(worker);
+        InFlight(self)
+    }
+
+    pub(super) fn thread_started(&self) {
+        self.threads_started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn thread_joined(&self) {
+        self.threads_joined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn child_reaped(&self, usage: ChildUsage) {
+        lock(&self.children).push(usage);
+    }
+
+    /// The figures.
+    pub fn summary(&self) -> WorkersSummary {
+        WorkersSummary {
+            threads_started: self.threads_started.load(Ordering::Relaxed),
+            threads_joined: self.threads_joined.load(Ordering::Relaxed),
+            threads_polling: lock(&self.polling).len(),
+            workers_pulling: lock(&self.pulling).len(),
+            peak_in_flight: self.peak_in_flight.load(Ordering::Relaxed),
+            children: lock(&self.children).clone(),
+        }
+    }
+}
+
+/// See [`Evidence`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkersSummary {
+    /// OS threads that the strategy started for its workers.
+    pub threads_started: usize,
+    /// Those that it joined.
+    pub threads_joined: usize,
+    /// Threads that polled an upload (event loops only).
+    pub threads_polling: usize,
+    /// Workers that took at least one task.
+    pub workers_pulling: usize,
+    /// Most tasks in hand at once.
+    pub peak_in_flight: usize,
+    /// Child processes, each reaped.
+    pub children: Vec<ChildUsage>,
+}
+
+/// A future that notes which threads poll it.
+pub(super) struct Polled<F> {
+    future: Pin<Box<F>>,
+    evidence: Arc<Evidence>,
+    last: Option<ThreadId>,
+}
+
+impl<F: Future> Polled<F> {
+    pub(super) fn new(future: F, evidence: Arc<Evidence>) -> Self {
+        Self { future: Box::pin(future), evidence, last: None }
+    }
+}
+
+impl<F: Future> Future for Polled<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let thread = std::thread::current().id();
+        // The set is locked only when the future has moved to another thread.
+        if self.last != Some(thread) {
+            self.last = Some(thread);
+            lock(&self.evidence.polling).insert(thread);
+        }
+        self.future.as_mut().poll(context)
+    }
+}

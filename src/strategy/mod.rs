@@ -1,0 +1,144 @@
+//! Who pulls tasks, and on what: one file for each way of doing it.
+//!
+//! A strategy owns its threads, runtimes or processes and returns when all of them have ended and every task
+//! it took is settled. It knows the queue, clients and `transfer::drive`; not files, plans or the terminal.
+//! All in-process strategies share [`worker_loop`].
+
+mod child;
+mod chunked;
+mod clients;
+mod event_loops;
+mod evidence;
+mod processes;
+mod protocol;
+mod sequential;
+mod thread_per_file;
+mod threads;
+mod worker_loop;
+
+use std::sync::Arc;
+
+use crate::config::{ClientMode, Config, StrategyKind};
+use crate::error::Result;
+use crate::queue::Receiver;
+use crate::transfer::{RunContext, Task, TransferShared};
+
+pub use child::child_main;
+pub use clients::{Clients, Host};
+pub use evidence::{ChildUsage, Evidence, WorkersSummary};
+
+/// What a strategy works with.
+pub struct StrategyContext {
+    /// Where tasks come from.
+    pub tasks: Receiver<Task>,
+    /// What all workers share.
+    pub run: RunContext,
+    /// Stores, as the client mode wants them.
+    pub clients: Clients,
+    /// What all workers of this process share.
+    pub transfer: Arc<TransferShared>,
+    /// Settings; `run` holds what was chosen, not what was asked for.
+    pub config: Config,
+    /// What a test can count afterwards.
+    pub evidence: Arc<Evidence>,
+}
+
+impl StrategyContext {
+    /// Another handle on the same run, for workers that outlive a borrow.
+    fn share(&self) -> Self {
+        Self {
+            tasks: self.tasks.clone(),
+            run: self.run.clone(),
+            clients: self.clients.clone(),
+            transfer: self.transfer.clone(),
+            config: self.config.clone(),
+            evidence: self.evidence.clone(),
+        }
+    }
+}
+
+/// A way to upload. Object-safe and blocking: each owns what it runs on.
+pub trait Strategy {
+    /// Pulls tasks until the queue is closed and empty, or the run is cancelled. Returns when every thread is
+    /// joined and every child reaped. Must not be called on a runtime's thread.
+    ///
+    /// # Errors
+    /// Threads, runtimes or processes that cannot be started; tasks that were not taken settle themselves.
+    fn run(&self, context: &StrategyContext) -> Result<()>;
+}
+
+/// The strategy of that name.
+pub fn build(kind: StrategyKind) -> Box<dyn Strategy> {
+    match kind {
+        StrategyKind::Sequential => Box::new(sequential::Sequential),
+        StrategyKind::Threads => Box::new(threads::Threads),
+        StrategyKind::Chunked => Box::new(chunked::Chunked),
+        StrategyKind::ThreadPerFile => Box::new(thread_per_file::ThreadPerFile),
+        StrategyKind::Async => Box::new(event_loops::EventLoops),
+        StrategyKind::Processes | StrategyKind::Hybrid => Box::new(processes::Processes),
+    }
+}
+
+/// What was chosen for a run where nothing was asked for, and what was asked for otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Strategy.
+    pub strategy: StrategyKind,
+    /// Client mode.
+    pub client: ClientMode,
+    /// Threads that run event loops; 0 where there are none.
+    pub event_loops: usize,
+    /// Child processes; 0 where there are none.
+    pub processes: usize,
+    /// Requests in flight over the run.
+    pub concurrency: usize,
+}
+
+impl Choice {
+    /// Fills in what was left open. On a machine with few cores one event loop uses the least CPU for an
+    /// object, because no lock is contended and no thread woken; more cores get more loops.
+    pub fn new(config: &Config) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let run = &config.run;
+        let strategy = run.strategy.unwrap_or(StrategyKind::Async);
+        let client = run.client.unwrap_or(match strategy {
+            StrategyKind::Processes => ClientMode::PerWorker,
+            _ => ClientMode::Shared,
+        });
+        let concurrency = if strategy == StrategyKind::Sequential { 1 } else { run.concurrency };
+        let event_loops = match strategy {
+            StrategyKind::Async => run.event_loops.unwrap_or((cores / 2).clamp(1, 4)).min(concurrency),
+            _ => 0,
+        };
+        let processes = match strategy {
+            StrategyKind::Processes => concurrency,
+            StrategyKind::Hybrid => run.processes.unwrap_or(cores).min(concurrency),
+            _ => 0,
+        };
+        Self { strategy, client, event_loops, processes, concurrency }
+    }
+
+    /// True when each file is one task however large it is.
+    pub fn is_per_file(&self) -> bool {
+        self.strategy == StrategyKind::ThreadPerFile
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_chosen() {
+        let mut config = Config::default();
+        config.run.strategy = Some(StrategyKind::Hybrid);
+        config.run.processes = Some(2);
+        config.run.concurrency = 8;
+        let choice = Choice::new(&config);
+        assert_eq!((choice.strategy, choice.processes, choice.concurrency), (StrategyKind::Hybrid, 2, 8));
+        config.run.strategy = Some(StrategyKind::Sequential);
+        assert_eq!(Choice::new(&config).concurrency, 1);
+        config.run.strategy = Some(StrategyKind::Processes);
+        assert_eq!(Choice::new(&config).client, ClientMode::PerWorker);
+    }
+}

@@ -1,0 +1,95 @@
+//! The loop that all in-process workers run, and the threads they run it on.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread;
+
+use futures::FutureExt as _;
+
+use super::StrategyContext;
+use super::clients::{WorkerClients, own_runtime};
+use super::evidence::Evidence;
+use crate::config::ClientMode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::WorkerId;
+use crate::transfer::{LocalSteps, Task, drive};
+
+/// The id of an in-process worker.
+pub(super) fn in_process(worker: usize) -> WorkerId {
+    WorkerId { worker, pid: std::process::id() }
+}
+
+/// Pulls tasks until there are none. A task that panics settles itself as lost; the worker goes on.
+pub(super) async fn work(worker: usize, context: &StrategyContext) -> Result<()> {
+    let clients = context.clients.for_worker()?;
+    while let Some(task) = context.tasks.receive().await {
+        do_task(task, worker, &clients, context).await?;
+    }
+    Ok(())
+}
+
+/// Does one task, or drops it (which settles it) when the run is cancelled.
+pub(super) async fn do_task(
+    task: Task,
+    worker: usize,
+    clients: &WorkerClients,
+    context: &StrategyContext,
+) -> Result<()> {
+    let _in_flight = context.evidence.take_up(worker);
+    let steps = LocalSteps::new(clients.for_task()?, context.transfer.clone());
+    let done = AssertUnwindSafe(drive(task, &steps, &context.run, in_process(worker)));
+    if done.catch_unwind().await.is_err() {
+        tracing::error!(worker, "a task panicked; its file is recorded as failed");
+    }
+    Ok(())
+}
+
+/// Runs `future` on the thread it is called on: on the host's runtime when the client is shared, because that
+/// one owns the connections, else on a runtime of its own.
+pub(super) fn block_on<F: Future>(context: &StrategyContext, future: F) -> Result<F::Output> {
+    if context.clients.mode() == ClientMode::Shared {
+        return Ok(context.clients.host().runtime.handle().block_on(future));
+    }
+    Ok(own_runtime()?.block_on(future))
+}
+
+/// Runs `body` on `count` scoped OS threads and joins them all. The first error is returned after that.
+pub(super) fn on_threads(
+    count: usize,
+    evidence: &Arc<Evidence>,
+    body: impl Fn(usize) -> Result<()> + Sync,
+) -> Result<()> {
+    thread::scope(|scope| {
+        let mut handles = Vec::with_capacity(count);
+        let mut outcome = Ok(());
+        for worker in 0..count {
+            let body = &body;
+            let spawned =
+                thread::Builder::new().name(format!("worker-{worker}")).spawn_scoped(scope, move || body(worker));
+            match spawned {
+                Ok(handle) => {
+                    evidence.thread_started();
+                    handles.push(handle);
+                }
+                Err(error) => {
+                    outcome = Err(no_thread(worker, error));
+                    break;
+                }
+            }
+        }
+        for handle in handles {
+            let joined = handle.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a worker panicked")));
+            evidence.thread_joined();
+            if outcome.is_ok() {
+                outcome = joined;
+            }
+        }
+        outcome
+    })
+}
+
+pub(super) fn no_thread(worker: usize, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Internal, format!("worker thread {worker} cannot be started"))
+        .with_source(error)
+        .with_hint("lower --concurrency, or raise the limit of processes (ulimit -u)")
+}

@@ -1,0 +1,130 @@
+//! Checksums of pieces and of wholes.
+//!
+//! CRCs of parts combine into the CRC of the object without reading it again; SHA-256 does not, so its
+//! multipart form is the hash of the parts' hashes (Amazon S3 user guide, "Checking object integrity").
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use crc_fast::CrcAlgorithm;
+use sha2::{Digest as _, Sha256};
+
+use crate::config::ChecksumAlgorithm;
+use crate::store::Checksum;
+
+fn crc(algorithm: ChecksumAlgorithm) -> Option<(CrcAlgorithm, usize)> {
+    match algorithm {
+        ChecksumAlgorithm::Crc64Nvme => Some((CrcAlgorithm::Crc64Nvme, 8)),
+        ChecksumAlgorithm::Crc32C => Some((CrcAlgorithm::Crc32Iscsi, 4)),
+        ChecksumAlgorithm::Crc32 => Some((CrcAlgorithm::Crc32IsoHdlc, 4)),
+        ChecksumAlgorithm::Sha256 => None,
+    }
+}
+
+enum State {
+    Crc(Box<crc_fast::Digest>),
+    Sha256(Sha256),
+}
+
+/// A checksum in the making.
+pub(super) struct Hasher {
+    algorithm: ChecksumAlgorithm,
+    state: State,
+}
+
+impl Hasher {
+    pub(super) fn new(algorithm: ChecksumAlgorithm) -> Self {
+        let state = match crc(algorithm) {
+            Some((crc, _)) => State::Crc(Box::new(crc_fast::Digest::new(crc))),
+            None => State::Sha256(Sha256::new()),
+        };
+        Self { algorithm, state }
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        match &mut self.state {
+            State::Crc(digest) => digest.update(bytes),
+            State::Sha256(digest) => digest.update(bytes),
+        }
+    }
+
+    pub(super) fn finish(self) -> Checksum {
+        let bytes = match self.state {
+            State::Crc(digest) => crc_bytes(self.algorithm, digest.finalize()),
+            State::Sha256(digest) => digest.finalize().to_vec(),
+        };
+        Checksum { algorithm: self.algorithm, value: BASE64.encode(bytes) }
+    }
+}
+
+fn crc_bytes(algorithm: ChecksumAlgorithm, value: u64) -> Vec<u8> {
+    let width = crc(algorithm).map_or(8, |(_, width)| width);
+    value.to_be_bytes()[8 - width..].to_vec()
+}
+
+/// The checksum of `bytes`.
+pub(super) fn of_bytes(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Checksum {
+    let mut hasher = Hasher::new(algorithm);
+    hasher.update(bytes);
+    hasher.finish()
+}
+
+/// The checksum of the object that parts with these checksums and lengths make, in order: of all bytes for
+/// CRCs, composite with `-N` for SHA-256. `None` when a checksum is not valid base64 of the right length.
+pub(super) fn of_parts(algorithm: ChecksumAlgorithm, parts: &[(&Checksum, u64)]) -> Option<Checksum> {
+    let decoded = |checksum: &Checksum| BASE64.decode(&checksum.value).ok();
+    let Some((crc, width)) = crc(algorithm) else {
+        let mut digest = Sha256::new();
+        for (checksum, _) in parts {
+            digest.update(decoded(checksum)?);
+        }
+        let value = format!("{}-{}", BASE64.encode(digest.finalize()), parts.len());
+        return Some(Checksum { algorithm, value });
+    };
+    let mut whole: Option<u64> = None;
+    for (checksum, length) in parts {
+        let bytes = decoded(checksum).filter(|bytes| bytes.len() == width)?;
+        let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        whole = Some(match whole {
+            None => value,
+            Some(whole) => crc_fast::checksum_combine(crc, whole, value, *length),
+        });
+    }
+    Some(Checksum { algorithm, value: BASE64.encode(crc_bytes(algorithm, whole?)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ChecksumAlgorithm::{Crc32, Crc32C, Crc64Nvme, Sha256 as Sha};
+
+    /// Check values of "123456789" from the CRC RevEng catalogue; SHA-256 of it computed with sha256sum.
+    #[test]
+    fn known_answers() {
+        for (algorithm, value) in [
+            (Crc32, "y/Q5Jg=="),
+            (Crc32C, "4waSgw=="),
+            (Crc64Nvme, "rosUhgyJmPo="),
+            (Sha, "FeKw06tDOJHrC5/Abh8XhAuw+M6jOzGL5P5VL1gyeeo="),
+        ] {
+            assert_eq!(of_bytes(algorithm, b"123456789").value, value, "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn checksums_of_parts_combine_into_the_checksum_of_the_whole() {
+        let bytes: Vec<u8> = (0..100_000u32).map(|number| (number * 7 % 251) as u8).collect();
+        for algorithm in [Crc32, Crc32C, Crc64Nvme] {
+            let parts: Vec<_> =
+                bytes.chunks(30_000).map(|part| (of_bytes(algorithm, part), part.len() as u64)).collect();
+            let parts: Vec<_> = parts.iter().map(|(checksum, length)| (checksum, *length)).collect();
+            assert_eq!(of_parts(algorithm, &parts), Some(of_bytes(algorithm, &bytes)), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn sha256_of_parts_is_composite() {
+        let parts = [of_bytes(Sha, b"a"), of_bytes(Sha, b"b")];
+        let whole = of_parts(Sha, &[(&parts[0], 1), (&parts[1], 1)]).expect("valid parts");
+        assert!(whole.value.ends_with("-2"), "{}", whole.value);
+    }
+}

@@ -1,0 +1,304 @@
+//! Takes one task to its outcome: the order of the steps, who ends a multipart upload, when a file is tried again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::file::settle_time;
+use super::multipart::{Ending, Upload};
+use super::open_uploads::OpenUploads;
+use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
+use super::task::{Content, FileTask, ObjectSpec, PartTask, Task};
+use super::ticket::{EventSender, Ticket};
+use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason, WorkerId};
+use crate::plan::PartPlan;
+
+/// Times a file that changes while it is read is tried in all.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// What all workers of a run share, wherever they are.
+#[derive(Clone)]
+pub struct RunContext {
+    /// Where records go.
+    pub events: EventSender,
+    /// Cancelled when the run is to stop; nothing new starts then.
+    pub cancel: CancellationToken,
+    /// Uploads to abort when everything else fails.
+    pub open_uploads: Arc<OpenUploads>,
+    /// What ended the run early, if something did.
+    pub fatal: Arc<Mutex<Option<FatalCause>>>,
+    /// Files above this are multipart uploads.
+    pub threshold_bytes: u64,
+    /// Bytes of a part.
+    pub part_bytes: u64,
+}
+
+impl RunContext {
+    /// Ends the run because of `cause`; the first one counts.
+    pub fn give_up(&self, cause: FatalCause) {
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
+        self.cancel.cancel();
+    }
+
+    async fn run(&self, steps: &dyn Steps, step: Step) -> Result<StepDone, StepError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(StepError::Cancelled),
+            outcome = steps.run(step) => outcome,
+        }
+    }
+}
+
+/// Takes `task` to its outcome. Never fails: what goes wrong is in the record. When the run is cancelled, the
+/// request in flight is dropped, an open upload is aborted and the record says `Cancelled`.
+pub async fn drive(task: Task, steps: &dyn Steps, context: &RunContext, worker: WorkerId) {
+    match task {
+        Task::File(file) => drive_file(file, steps, context, worker).await,
+        Task::Part(part) => drive_part(part, steps, context, worker).await,
+    }
+}
+
+async fn drive_file(task: FileTask, steps: &dyn Steps, context: &RunContext, worker: WorkerId) {
+    let FileTask { object, mut ticket, held: _held } = task;
+    ticket.start();
+    ticket.note(|record| record.worker = worker);
+    upload_whole(object, ticket, 1, steps, context).await;
+}
+
+async fn drive_part(task: PartTask, steps: &dyn Steps, context: &RunContext, worker: WorkerId) {
+    let PartTask { upload, number, held } = task;
+    upload.touch();
+    let (body, _held) = held.unzip();
+    let outcome = match upload.trouble() {
+        Some(trouble) => Err(trouble),
+        None => send_part(&upload, number, body, steps, context).await,
+    };
+    let Some(ending) = upload.settle(outcome) else { return };
+    end(&upload, ending, steps, context, worker).await;
+}
+
+async fn send_part(
+    upload: &Upload,
+    number: u32,
+    body: Option<crate::store::Body>,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<PartDone, StepError> {
+    let begun = upload.begun.get_or_init(|| begin(&upload.object, upload.plan, steps, context)).await.clone()?;
+    let (object, offset, length) = match (body, upload.plan) {
+        (Some(body), _) => {
+            let length = body.length();
+            let held = ObjectSpec { content: Content::Held(body), ..(*upload.object).clone() };
+            (Arc::new(held), 0, length)
+        }
+        (None, Some(plan)) => {
+            let (offset, length) = plan.range(number);
+            (upload.object.clone(), offset, length)
+        }
+        (None, None) => return Err(lost("a part without bytes")),
+    };
+    part(Step::Part { object, begun, number, offset, length }, steps, context).await
+}
+
+/// Begins an upload; one whose file has another size than planned is a changed file.
+async fn begin(
+    object: &Arc<ObjectSpec>,
+    plan: Option<PartPlan>,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<Begun, StepError> {
+    let step = Step::Begin { object: object.clone() };
+    let StepDone::Begun(begun) = context.run(steps, step).await? else {
+        return Err(lost("an answer to another step"));
+    };
+    context.open_uploads.add(&begun.upload_id, &object.key);
+    match (plan, &begun.identity) {
+        (Some(plan), Some(identity)) if identity.size_bytes != plan.size_bytes() => {
+            abort(&begun, &object.key, steps, context).await;
+            Err(StepError::Changed)
+        }
+        _ => Ok(begun),
+    }
+}
+
+async fn part(step: Step, steps: &dyn Steps, context: &RunContext) -> Result<PartDone, StepError> {
+    let StepDone::Part(done) = context.run(steps, step).await? else {
+        return Err(lost("an answer to another step"));
+    };
+    context.events.send(Event::Sent { bytes: done.length });
+    Ok(done)
+}
+
+fn lost(what: &str) -> StepError {
+    StepError::Failed(Failure::new(FailureKind::WorkerLost, format!("a worker gave {what}")))
+}
+
+/// Ends an upload whose parts are all settled.
+async fn end(upload: &Upload, ending: Ending, steps: &dyn Steps, context: &RunContext, worker: WorkerId) {
+    let begun = upload.begun.get().and_then(|begun| begun.as_ref().ok());
+    match ending {
+        Ending::Complete { parts, mut ticket } => {
+            ticket.note(|record| {
+                record.worker = worker;
+                record.parts = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+            });
+            let outcome = match begun {
+                Some(begun) => finish(upload.object.clone(), begun, parts, steps, context).await,
+                None => Err(lost("parts without an upload")),
+            };
+            conclude(upload, outcome, ticket, steps, context).await;
+        }
+        Ending::GiveUp { trouble, mut ticket } => {
+            ticket.note(|record| record.worker = worker);
+            if let Some(begun) = begun {
+                abort(begun, &upload.object.key, steps, context).await;
+            }
+            conclude(upload, Err(trouble), ticket, steps, context).await;
+        }
+    }
+}
+
+/// Settles the ticket, or tries the whole file again where that can help.
+async fn conclude(
+    upload: &Upload,
+    outcome: Result<Done, StepError>,
+    ticket: Ticket,
+    steps: &dyn Steps,
+    context: &RunContext,
+) {
+    let again = matches!(outcome, Err(StepError::Changed | StepError::Restart(_)));
+    if again && matches!(upload.object.content, Content::Path(_)) {
+        // One worker sends it alone this time: rare, and simpler than sending its parts through the queue.
+        tokio::time::sleep(settle_time(1)).await;
+        return upload_whole(upload.object.clone(), ticket, 2, steps, context).await;
+    }
+    settle(outcome, ticket, context);
+}
+
+async fn finish(
+    object: Arc<ObjectSpec>,
+    begun: &Begun,
+    parts: Vec<PartDone>,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<Done, StepError> {
+    let key = object.key.clone();
+    let step = Step::Finish { object, begun: begun.clone(), parts };
+    match context.run(steps, step).await {
+        Ok(StepDone::Stored(done)) => {
+            context.open_uploads.remove(&begun.upload_id);
+            Ok(done)
+        }
+        Ok(_) => Err(lost("an answer to another step")),
+        Err(trouble) => {
+            abort(begun, &key, steps, context).await;
+            Err(trouble)
+        }
+    }
+}
+
+/// Gives an upload up, also when the run is cancelled. What cannot be aborted now stays in
+/// [`OpenUploads`] for the end of the run.
+async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext) {
+    let step = Step::Abort { key: key.to_owned(), upload_id: begun.upload_id.clone() };
+    match steps.run(step).await {
+        Ok(_) => context.open_uploads.remove(&begun.upload_id),
+        Err(error) => tracing::debug!(key, ?error, "abort failed; it is tried again at the end of the run"),
+    }
+}
+
+/// Uploads a whole file in this worker, small or large, again if it changes meanwhile.
+async fn upload_whole(
+    object: Arc<ObjectSpec>,
+    mut ticket: Ticket,
+    first_attempt: u32,
+    steps: &dyn Steps,
+    context: &RunContext,
+) {
+    let mut attempt = first_attempt;
+    loop {
+        ticket.note(|record| record.attempts = attempt);
+        let outcome = upload_once(&object, &mut ticket, steps, context).await;
+        let again = matches!(outcome, Err(StepError::Changed | StepError::Restart(_)));
+        if !again || attempt >= MAX_ATTEMPTS || !matches!(object.content, Content::Path(_)) {
+            return settle(outcome, ticket, context);
+        }
+        tokio::time::sleep(settle_time(attempt)).await;
+        attempt += 1;
+    }
+}
+
+async fn upload_once(
+    object: &Arc<ObjectSpec>,
+    ticket: &mut Ticket,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<Done, StepError> {
+    if object.size_bytes <= context.threshold_bytes {
+        let started = Instant::now();
+        match context.run(steps, Step::Put { object: object.clone() }).await {
+            Ok(StepDone::Stored(done)) => {
+                context.events.send(Event::Sent { bytes: done.size_bytes });
+                tracing::trace!(key = %object.key, elapsed = ?started.elapsed(), "stored");
+                return Ok(done);
+            }
+            Ok(_) => return Err(lost("an answer to another step")),
+            Err(StepError::Grown) => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    let begun = begin(object, None, steps, context).await?;
+    let size_bytes = begun.identity.map_or(object.size_bytes, |identity| identity.size_bytes);
+    let sent = send_all_parts(object, &begun, size_bytes, steps, context).await;
+    let parts = match sent {
+        Ok(parts) => parts,
+        Err(trouble) => {
+            abort(&begun, &object.key, steps, context).await;
+            return Err(trouble);
+        }
+    };
+    ticket.note(|record| record.parts = u32::try_from(parts.len()).unwrap_or(u32::MAX));
+    finish(object.clone(), &begun, parts, steps, context).await
+}
+
+async fn send_all_parts(
+    object: &Arc<ObjectSpec>,
+    begun: &Begun,
+    size_bytes: u64,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<Vec<PartDone>, StepError> {
+    let plan = PartPlan::new(size_bytes, context.part_bytes)
+        .map_err(|error| StepError::Failed(Failure::new(FailureKind::KeyRefused, error.to_string())))?;
+    let mut parts = Vec::with_capacity(plan.count() as usize);
+    for number in 1..=plan.count() {
+        let (offset, length) = plan.range(number);
+        let step = Step::Part { object: object.clone(), begun: begun.clone(), number, offset, length };
+        parts.push(part(step, steps, context).await?);
+    }
+    Ok(parts)
+}
+
+fn settle(outcome: Result<Done, StepError>, mut ticket: Ticket, context: &RunContext) {
+    let failed = |failure| Outcome::Failed { failure };
+    let outcome = match outcome {
+        Ok(done) => {
+            ticket.note(|record| record.size_bytes = done.size_bytes);
+            Outcome::Done { etag: done.etag, checksum: Some(done.checksum) }
+        }
+        Err(StepError::Exists) => Outcome::Skipped { reason: SkipReason::Exists },
+        Err(StepError::Cancelled) => Outcome::Cancelled,
+        Err(StepError::Changed) => {
+            failed(Failure::new(FailureKind::Changed, "changed while being read, and again when tried anew"))
+        }
+        Err(StepError::Grown) => failed(Failure::new(FailureKind::Changed, "it kept growing while being read")),
+        Err(StepError::Restart(failure) | StepError::Failed(failure)) => failed(failure),
+        Err(StepError::Fatal(cause)) => {
+            let failure = Failure::new(FailureKind::Upload, cause.message.clone());
+            context.give_up(cause);
+            failed(failure)
+        }
+    };
+    ticket.settle(outcome);
+}

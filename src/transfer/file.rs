@@ -1,0 +1,173 @@
+//! Opening and reading local files so that a changed one is noticed and a special one is never opened.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Failure, FailureKind};
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+    /// Bytes.
+    pub size_bytes: u64,
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl FileIdentity {
+    /// Modification time as rclone writes it into metadata: seconds with nine decimals.
+    pub fn mtime_text(&self) -> String {
+        let (seconds, nanoseconds) = self.modified;
+        if seconds < 0 && nanoseconds > 0 {
+            // A time before 1970 counts its fraction upwards: -1.5 s is stored as -2 s + 0.5 s.
+            return format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanoseconds);
+        }
+        format!("{seconds}.{nanoseconds:09}")
+    }
+}
+
+/// Why a file could not be read as one consistent whole.
+#[derive(Debug)]
+pub(super) enum ReadTrouble {
+    /// It was not the same after as before; worth another try.
+    Changed,
+    /// It cannot be read.
+    Failed(Failure),
+}
+
+/// Whether a link is followed at the last moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Links {
+    Follow,
+    Refuse,
+}
+
+fn unreadable(message: impl Into<String>) -> ReadTrouble {
+    ReadTrouble::Failed(Failure::new(FailureKind::Unreadable, message))
+}
+
+fn trouble(errno: Errno) -> ReadTrouble {
+    match errno {
+        Errno::NOENT => ReadTrouble::Failed(Failure::new(FailureKind::Vanished, "the file is gone")),
+        Errno::LOOP => unreadable("it is a symbolic link now"),
+        errno => unreadable(io::Error::from(errno).to_string()),
+    }
+}
+
+/// Opens a regular file for reading. A FIFO or device that took its place is refused without being read:
+/// `O_NONBLOCK` keeps the open itself from waiting.
+pub(super) fn open(path: &Path, links: Links) -> Result<(File, FileIdentity), ReadTrouble> {
+    let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if links == Links::Refuse {
+        flags |= OFlags::NOFOLLOW;
+    }
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(trouble)?);
+    let identity = identify(&file)?;
+    Ok((file, identity))
+}
+
+/// The state of an open file.
+pub(super) fn identify(file: &File) -> Result<FileIdentity, ReadTrouble> {
+    let stat = rustix::fs::fstat(file).map_err(trouble)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(unreadable("it is not a regular file now"));
+    }
+    Ok(FileIdentity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
+        modified: (stat.st_mtime, stat.st_mtime_nsec),
+        changed: (stat.st_ctime, stat.st_ctime_nsec),
+    })
+}
+
+/// Fails when the open file is not what it was.
+pub(super) fn ensure_same(file: &File, before: &FileIdentity) -> Result<(), ReadTrouble> {
+    if identify(file)? == *before { Ok(()) } else { Err(ReadTrouble::Changed) }
+}
+
+/// All bytes of a small file, certain to be of one state.
+pub(super) fn read_whole(file: &File, before: &FileIdentity) -> Result<Bytes, ReadTrouble> {
+    let size = usize::try_from(before.size_bytes).map_err(|_| ReadTrouble::Changed)?;
+    // One byte more than it should have, so that growth shows without a second call.
+    let mut bytes = vec![0; size + 1];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(error.to_string())),
+        }
+    }
+    if filled != size {
+        return Err(ReadTrouble::Changed);
+    }
+    bytes.truncate(size);
+    ensure_same(file, before)?;
+    Ok(Bytes::from(bytes))
+}
+
+/// How long to wait before a file that changed is looked at again.
+pub(super) fn settle_time(attempt: u32) -> Duration {
+    Duration::from_millis(300) * attempt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(modified: (i64, u64)) -> FileIdentity {
+        FileIdentity { device: 1, inode: 2, size_bytes: 3, modified, changed: (0, 0) }
+    }
+
+    #[test]
+    fn mtime_is_written_as_rclone_does() {
+        assert_eq!(identity((1_700_000_000, 123_456_789)).mtime_text(), "1700000000.123456789");
+        assert_eq!(identity((0, 5)).mtime_text(), "0.000000005");
+        assert_eq!(identity((-2, 500_000_000)).mtime_text(), "-1.500000000");
+    }
+
+    #[test]
+    fn a_named_pipe_is_refused_at_once() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("mkfifo");
+        assert!(matches!(open(&path, Links::Refuse), Err(ReadTrouble::Failed(failure)) if failure.message.contains("regular")));
+    }
+
+    #[test]
+    fn a_link_is_refused_unless_asked_for() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        std::fs::write(&file, "x").expect("write");
+        std::os::unix::fs::symlink(&file, &link).expect("link");
+        assert!(open(&link, Links::Refuse).is_err());
+        assert!(open(&link, Links::Follow).is_ok());
+    }
+
+    #[test]
+    fn growth_shrinking_and_rewriting_are_noticed() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("file");
+        for change in ["longer than before", "s", "SAME_SIZE"] {
+            std::fs::write(&path, "same_size").expect("write");
+            let (file, before) = open(&path, Links::Refuse).map_err(|_| ()).expect("open");
+            assert_eq!(read_whole(&file, &before).map_err(|_| ()).expect("unchanged"), "same_size");
+            // The clock that stamps files ticks every few milliseconds.
+            std::thread::sleep(Duration::from_millis(20));
+            std::fs::write(&path, change).expect("write");
+            assert!(matches!(read_whole(&file, &before), Err(ReadTrouble::Changed)), "{change}");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The steps done by this process: files are opened, read and hashed here, and the store is called.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::checksum::{Hasher, of_bytes, of_parts};
+use super::file::{self, FileIdentity, Links, ReadTrouble};
+use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
+use super::task::{Content, ObjectSpec};
+use super::verify::Expected;
+use crate::config::{TransferSettings, VerifyMode};
+use crate::event::{Failure, FailureKind};
+use crate::store::{
+    Body, Checksum, CompleteUpload, CompletedPart, Connector, CreateUpload, FileRange, ObjectProperties, ObjectStore,
+    PutObject, SLICE_BYTES, StoreError, StoreErrorKind, Stored, UploadPart,
+};
+
+/// The budget counts in KiB, because a semaphore counts in 32 bits.
+const BUDGET_UNIT_BYTES: u64 = 1024;
+/// A part in flight holds one slice in the transport and one being read.
+const SLICES_PER_PART: u64 = 2;
+
+/// What all workers of one process share.
+pub struct TransferShared {
+    settings: TransferSettings,
+    attributes: Arc<crate::config::ObjectAttributes>,
+    connector: Connector,
+    budget: Arc<Semaphore>,
+    budget_units: u32,
+}
+
+impl TransferShared {
+    /// Shared state with the memory budget of `settings`.
+    pub fn new(settings: TransferSettings, connector: Connector) -> Arc<Self> {
+        let budget_units = u32::try_from(settings.memory.bytes() / BUDGET_UNIT_BYTES).unwrap_or(u32::MAX).max(1);
+        let budget = Arc::new(Semaphore::new(budget_units as usize));
+        let attributes = Arc::new(settings.attributes.clone());
+        Arc::new(Self { settings, attributes, connector, budget, budget_units })
+    }
+
+    /// Waits until `bytes` fit into the budget. More than the whole budget waits for all of it.
+    pub async fn hold(&self, bytes: u64) -> OwnedSemaphorePermit {
+        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES)).unwrap_or(u32::MAX).min(self.budget_units);
+        self.budget.clone().acquire_many_owned(units).await.expect("the budget is never closed")
+    }
+
+    /// The budget in bytes.
+    pub fn budget_bytes(&self) -> u64 {
+        u64::from(self.budget_units) * BUDGET_UNIT_BYTES
+    }
+
+    fn links(&self) -> Links {
+        if self.settings.follow_symlinks { Links::Follow } else { Links::Refuse }
+    }
+
+    fn verify_mode(&self) -> VerifyMode {
+        match self.settings.verify {
+            VerifyMode::Auto if self.connector.server().is_trusted() => VerifyMode::None,
+            VerifyMode::Auto => VerifyMode::Head,
+            mode => mode,
+        }
+    }
+
+    fn properties(&self, object: &ObjectSpec, identity: Option<&FileIdentity>) -> ObjectProperties {
+        let content_type = self
+            .attributes
+            .content_type
+            .clone()
+            .unwrap_or_else(|| mime_guess::from_path(&object.key).first_or_octet_stream().to_string());
+        let metadata = identity.map(|identity| ("mtime".to_owned(), identity.mtime_text())).into_iter().collect();
+        ObjectProperties { attributes: self.attributes.clone(), content_type, metadata }
+    }
+}
+
+/// Steps through one store.
+pub struct LocalSteps {
+    store: Arc<dyn ObjectStore>,
+    shared: Arc<TransferShared>,
+}
+
+impl From<ReadTrouble> for StepError {
+    fn from(trouble: ReadTrouble) -> Self {
+        match trouble {
+            ReadTrouble::Changed => Self::Changed,
+            ReadTrouble::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        if error.is_fatal() {
+            return Self::Fatal(FatalCause { kind: error.kind, message: error.to_string() });
+        }
+        match error.kind {
+            StoreErrorKind::LocalRead => Self::Changed,
+            _ => Self::Failed(Failure::new(FailureKind::Upload, error.to_string())),
+        }
+    }
+}
+
+fn checksum_text(checksum: &Checksum) -> String {
+    let name = serde_json::to_string(&checksum.algorithm).unwrap_or_default();
+    format!("{}:{}", name.trim_matches('"'), checksum.value)
+}
+
+impl LocalSteps {
+    /// Steps that call `store`.
+    pub fn new(store: Arc<dyn ObjectStore>, shared: Arc<TransferShared>) -> Self {
+        Self { store, shared }
+    }
+
+    async fn put(&self, object: &ObjectSpec) -> Result<StepDone, StepError> {
+        let (body, identity, _held) = self.small_body(object).await?;
+        let checksum = checksum_of_body(self.shared.settings.checksum, &body)?;
+        let expected_etag = match &body {
+            Body::Bytes(bytes) if self.shared.connector.server().is_trusted() => {
+                Some(crate::store::hex(&Md5::digest(bytes)))
+            }
+            _ => None,
+        };
+        let size_bytes = body.length();
+        let request = PutObject {
+            key: object.key.clone(),
+            body,
+            checksum: checksum.clone(),
+            expected_etag,
+            properties: self.shared.properties(object, identity.as_ref()),
+            if_none_match: self.shared.settings.if_none_match,
+        };
+        let expected = Expected { key: &object.key, size_bytes, checksum: &checksum, part_lengths: &[] };
+        self.refuse_existing(&object.key).await?;
+        let stored = match self.store.put_object(&request).await {
+            Ok(stored) => stored,
+            Err(error) => self.settle_precondition(error, &expected).await?,
+        };
+        self.done(stored, &expected).await
+    }
+
+    /// Content that fits into one PUT, in memory, with its share of the budget.
+    async fn small_body(
+        &self,
+        object: &ObjectSpec,
+    ) -> Result<(Body, Option<FileIdentity>, Option<OwnedSemaphorePermit>), StepError> {
+        let path = match &object.content {
+            Content::Held(body) => return Ok((body.clone(), None, None)),
+            Content::Path(path) => path,
+        };
+        let held = self.shared.hold(object.size_bytes).await;
+        let (file, identity) = file::open(path, self.shared.links())?;
+        if identity.size_bytes > self.shared.settings.multipart_threshold.bytes() {
+            return Err(StepError::Grown);
+        }
+        let bytes = file::read_whole(&file, &identity)?;
+        Ok((Body::Bytes(bytes), Some(identity), Some(held)))
+    }
+
+    /// On servers that may ignore `If-None-Match`, an existing object is looked for first.
+    async fn refuse_existing(&self, key: &str) -> Result<(), StepError> {
+        if !self.shared.settings.if_none_match || self.shared.connector.server().is_trusted() {
+            return Ok(());
+        }
+        match self.store.head_object(key, self.shared.settings.checksum).await {
+            Ok(_) => Err(StepError::Exists),
+            Err(error) if error.kind == StoreErrorKind::NoSuchKey => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A precondition that failed on a later try may have met our own first try, whose answer was lost.
+    async fn settle_precondition(&self, error: StoreError, expected: &Expected<'_>) -> Result<Stored, StepError> {
+        if error.kind != StoreErrorKind::PreconditionFailed {
+            return Err(error.into());
+        }
+        if error.tries > 1 && expected.is_stored(self.store.as_ref(), None).await? == Some(true) {
+            return self.stored_by_head(expected).await;
+        }
+        Err(StepError::Exists)
+    }
+
+    async fn stored_by_head(&self, expected: &Expected<'_>) -> Result<Stored, StepError> {
+        let head = self.store.head_object(expected.key, expected.checksum.algorithm).await?;
+        Ok(Stored { etag: head.etag, checksum: head.checksum, opaque_etag: true })
+    }
+
+    async fn done(&self, stored: Stored, expected: &Expected<'_>) -> Result<StepDone, StepError> {
+        expected.verify(self.store.as_ref(), &stored, self.shared.verify_mode()).await?;
+        Ok(StepDone::Stored(Done {
+            etag: stored.etag,
+            checksum: checksum_text(expected.checksum),
+            size_bytes: expected.size_bytes,
+        }))
+    }
+
+    async fn begin(&self, object: &ObjectSpec) -> Result<StepDone, StepError> {
+        let identity = match &object.content {
+            Content::Path(path) => Some(file::open(path, self.shared.links())?.1),
+            Content::Held(_) => None,
+        };
+        self.refuse_existing(&object.key).await?;
+        let request = CreateUpload {
+            key: object.key.clone(),
+            algorithm: self.shared.settings.checksum,
+            properties: self.shared.properties(object, identity.as_ref()),
+        };
+        let upload_id = self.store.create_multipart_upload(&request).await?;
+        Ok(StepDone::Begun(Begun { upload_id, identity }))
+    }
+
+    async fn part(
+        &self,
+        object: &ObjectSpec,
+        begun: &Begun,
+        number: u32,
+        (offset, length): (u64, u64),
+    ) -> Result<StepDone, StepError> {
+        let (body, open_file, _held) = match &object.content {
+            Content::Held(body) => (body.clone(), None, None),
+            Content::Path(path) => {
+                let held = self.shared.hold(length.min(SLICES_PER_PART * SLICE_BYTES as u64)).await;
+                let (file, identity) = file::open(path, self.shared.links())?;
+                if begun.identity.as_ref() != Some(&identity) {
+                    return Err(StepError::Changed);
+                }
+                let file = Arc::new(file);
+                (Body::File(FileRange { file: file.clone(), offset, length }), Some((file, identity)), Some(held))
+            }
+        };
+        // The checksum goes into a header, so the range is read twice; the second time from the page cache.
+        let checksum = checksum_of_body(self.shared.settings.checksum, &body)?;
+        let request = UploadPart {
+            key: object.key.clone(),
+            upload_id: begun.upload_id.clone(),
+            number,
+            body,
+            checksum: checksum.clone(),
+        };
+        let outcome = self.store.upload_part(&request).await;
+        if let Some((file, before)) = &open_file {
+            // Before the error: a changed file explains a wrong digest.
+            file::ensure_same(file, before)?;
+        }
+        let stored = outcome.map_err(lost_upload)?;
+        let part = CompletedPart { number, etag: stored.etag, checksum };
+        Ok(StepDone::Part(PartDone { part, length }))
+    }
+
+    async fn finish(&self, object: &ObjectSpec, begun: &Begun, parts: Vec<PartDone>) -> Result<StepDone, StepError> {
+        if let Content::Path(path) = &object.content
+            && begun.identity != Some(file::open(path, self.shared.links())?.1)
+        {
+            return Err(StepError::Changed);
+        }
+        let lengths: Vec<u64> = parts.iter().map(|done| done.length).collect();
+        let sums: Vec<_> = parts.iter().map(|done| (&done.part.checksum, done.length)).collect();
+        let checksum = of_parts(self.shared.settings.checksum, &sums).ok_or_else(|| {
+            StepError::Failed(Failure::new(FailureKind::WorkerLost, "a worker gave a checksum that is none"))
+        })?;
+        let size_bytes = lengths.iter().sum();
+        let request = CompleteUpload {
+            key: object.key.clone(),
+            upload_id: begun.upload_id.clone(),
+            parts: parts.into_iter().map(|done| done.part).collect(),
+            checksum: checksum.clone(),
+            size_bytes,
+            if_none_match: self.shared.settings.if_none_match,
+        };
+        let expected = Expected { key: &object.key, size_bytes, checksum: &checksum, part_lengths: &lengths };
+        let stored = match self.store.complete_multipart_upload(&request).await {
+            Ok(stored) => stored,
+            Err(error) if error.is_ambiguous() => self.prove_complete(error, &request, &expected).await?,
+            Err(error) => self.settle_precondition(error, &expected).await?,
+        };
+        self.done(stored, &expected).await
+    }
+
+    /// Complete may have worked although its answer was lost, garbled or contradicted by a replay.
+    async fn prove_complete(
+        &self,
+        error: StoreError,
+        request: &CompleteUpload,
+        expected: &Expected<'_>,
+    ) -> Result<Stored, StepError> {
+        let composed = request.composed_etag();
+        if expected.is_stored(self.store.as_ref(), composed.as_deref()).await? == Some(true) {
+            tracing::debug!(key = expected.key, %error, "complete seemed to fail, but the object is there");
+            return self.stored_by_head(expected).await;
+        }
+        Err(lost_upload(error))
+    }
+}
+
+/// An upload that somebody else aborted starts over; anything else is what it is.
+fn lost_upload(error: StoreError) -> StepError {
+    if error.kind == StoreErrorKind::NoSuchUpload {
+        return StepError::Restart(Failure::new(FailureKind::Upload, error.to_string()));
+    }
+    error.into()
+}
+
+fn checksum_of_body(algorithm: crate::config::ChecksumAlgorithm, body: &Body) -> Result<Checksum, StepError> {
+    let range = match body {
+        Body::Bytes(bytes) => return Ok(of_bytes(algorithm, bytes)),
+        Body::File(range) => range,
+    };
+    let mut hasher = Hasher::new(algorithm);
+    let mut position = 0;
+    while position < range.length {
+        let slice = Bytes::from(range.read_slice(position).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => StepError::Changed,
+            _ => StepError::Failed(Failure::new(FailureKind::Unreadable, error.to_string())),
+        })?);
+        hasher.update(&slice);
+        position += slice.len() as u64;
+    }
+    Ok(hasher.finish())
+}
+
+#[async_trait]
+impl Steps for LocalSteps {
+    async fn run(&self, step: Step) -> Result<StepDone, StepError> {
+        match step {
+            Step::Put { object } => self.put(&object).await,
+            Step::Begin { object } => self.begin(&object).await,
+            Step::Part { object, begun, number, offset, length } => {
+                self.part(&object, &begun, number, (offset, length)).await
+            }
+            Step::Finish { object, begun, parts } => self.finish(&object, &begun, parts).await,
+            Step::Abort { key, upload_id } => {
+                self.store.abort_multipart_upload(&key, &upload_id).await?;
+                Ok(StepDone::Aborted)
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! One task to one outcome: small files by one PUT, large ones by parts, every byte checked.
+//!
+//! A [`Task`] is pulled from the queue by a worker, which calls [`drive`]. What touches files and the store is
+//! split into [`Step`]s of plain data, so that a worker may run them itself ([`LocalSteps`]) or have a child
+//! process do so. Knows stores, but neither strategies nor the terminal.
+
+mod checksum;
+mod drive;
+mod file;
+mod local;
+mod multipart;
+mod open_uploads;
+mod step;
+mod stream;
+mod task;
+mod ticket;
+mod verify;
+
+pub use drive::{RunContext, drive};
+pub use local::{LocalSteps, TransferShared};
+pub use open_uploads::OpenUploads;
+pub use step::{Step, StepDone, StepError, Steps};
+pub use stream::read_stream;
+pub use task::{Content, FileTask, ObjectSpec, PartTask, Task, expand};
+pub use ticket::{EventSender, Ticket};

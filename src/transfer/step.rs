@@ -1,0 +1,132 @@
+//! The elementary acts of a transfer, as plain data: what a worker does itself or sends to a child process.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::file::FileIdentity;
+use super::task::ObjectSpec;
+use crate::event::Failure;
+use crate::store::CompletedPart;
+
+/// A multipart upload that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The server's name for it.
+    pub upload_id: String,
+    /// The file's state at that moment; none for a stream.
+    pub identity: Option<FileIdentity>,
+}
+
+/// A part that is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartDone {
+    /// As the server confirmed it.
+    pub part: CompletedPart,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// An object that is stored and checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// ETag without quotes.
+    pub etag: String,
+    /// `algorithm:base64`.
+    pub checksum: String,
+    /// Bytes that it has; a file may have grown since it was listed.
+    pub size_bytes: u64,
+}
+
+/// One act. Each is at most a few requests for one object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Step {
+    /// Read a small file and store it by one PUT.
+    Put {
+        /// What.
+        object: Arc<ObjectSpec>,
+    },
+    /// Look at a file and begin its multipart upload.
+    Begin {
+        /// What.
+        object: Arc<ObjectSpec>,
+    },
+    /// Store one part.
+    Part {
+        /// Of what.
+        object: Arc<ObjectSpec>,
+        /// Of which upload.
+        begun: Begun,
+        /// From 1.
+        number: u32,
+        /// First byte in the content.
+        offset: u64,
+        /// Bytes.
+        length: u64,
+    },
+    /// Look at the file again, complete the upload and check the object.
+    Finish {
+        /// What.
+        object: Arc<ObjectSpec>,
+        /// Which upload.
+        begun: Begun,
+        /// All its parts in rising order.
+        parts: Vec<PartDone>,
+    },
+    /// Give an upload up.
+    Abort {
+        /// Object key.
+        key: String,
+        /// Which upload.
+        upload_id: String,
+    },
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepDone {
+    /// Of `Put` and `Finish`.
+    Stored(Done),
+    /// Of `Begin`.
+    Begun(Begun),
+    /// Of `Part`.
+    Part(PartDone),
+    /// Of `Abort`.
+    Aborted,
+}
+
+/// Why a step was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepError {
+    /// The file is not what it was: the whole file is tried again.
+    Changed,
+    /// It has become too large for one PUT: it is uploaded by parts.
+    Grown,
+    /// The upload or object is not what it should be, and a fresh start may help.
+    Restart(Failure),
+    /// `--if-none-match` met an object.
+    Exists,
+    /// This object cannot be uploaded.
+    Failed(Failure),
+    /// No object can be uploaded: the run ends.
+    Fatal(FatalCause),
+    /// The run was stopped.
+    Cancelled,
+}
+
+/// An error that ends the run, from whichever process met it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FatalCause {
+    /// What the run died of.
+    pub kind: crate::store::StoreErrorKind,
+    /// For people.
+    pub message: String,
+}
+
+/// Somebody who can do steps: this process, or a child.
+#[async_trait]
+pub trait Steps: Send + Sync {
+    /// Does one step. Dropping the future abandons it; the server may have acted on it.
+    async fn run(&self, step: Step) -> Result<StepDone, StepError>;
+}

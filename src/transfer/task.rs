@@ -1,0 +1,145 @@
+//! What stands in the queue: a whole small file, or one part of a large one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::multipart::Upload;
+use super::ticket::Ticket;
+use crate::plan::PartPlan;
+use crate::queue::Weigh;
+use crate::store::Body;
+
+/// Where an object's bytes come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Content {
+    /// A local file, opened anew for each task and checked to be the same.
+    Path(#[serde(with = "path_bytes")] PathBuf),
+    /// Bytes that this process holds, from standard input. They cannot travel to another process.
+    #[serde(skip)]
+    Held(Body),
+}
+
+/// What is to become one object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ObjectSpec {
+    /// Object key.
+    pub key: String,
+    /// Its bytes.
+    pub content: Content,
+    /// How many, when it was listed.
+    pub size_bytes: u64,
+}
+
+/// A file that one worker uploads whole.
+pub struct FileTask {
+    /// What to upload.
+    pub object: Arc<ObjectSpec>,
+    /// Its books.
+    pub ticket: Ticket,
+    /// Share of the memory budget that held bytes take.
+    pub held: Option<OwnedSemaphorePermit>,
+}
+
+/// One part of a large file.
+pub struct PartTask {
+    pub(super) upload: Arc<Upload>,
+    /// From 1.
+    pub(super) number: u32,
+    /// Bytes that this process holds for it (streams only).
+    pub(super) held: Option<(Body, OwnedSemaphorePermit)>,
+}
+
+/// The unit of work.
+pub enum Task {
+    /// A whole file.
+    File(FileTask),
+    /// One part.
+    Part(PartTask),
+}
+
+impl Task {
+    /// Notes the static chunk that the task stands in.
+    #[must_use]
+    pub(crate) fn in_chunk(mut self, number: usize) -> Self {
+        if let Self::File(file) = &mut self {
+            file.ticket.note(|record| record.chunk = Some(number));
+        }
+        self
+    }
+}
+
+impl Weigh for Task {
+    fn weight_bytes(&self) -> usize {
+        const OWN: usize = 256;
+        match self {
+            Self::File(file) => {
+                let path = match &file.object.content {
+                    Content::Path(path) => path.as_os_str().len(),
+                    Content::Held(_) => 0,
+                };
+                OWN + path + file.object.key.len()
+            }
+            Self::Part(_) => OWN,
+        }
+    }
+}
+
+/// The tasks that a file of known size makes: itself, or its parts when `plan` is given.
+pub fn expand(object: ObjectSpec, ticket: Ticket, plan: Option<PartPlan>) -> impl Iterator<Item = Task> {
+    let object = Arc::new(object);
+    let (whole, parts) = match plan {
+        None => (Some(Task::File(FileTask { object, ticket, held: None })), None),
+        Some(plan) => (None, Some((Upload::of_file(object, plan, ticket), plan.count()))),
+    };
+    let parts = parts.into_iter().flat_map(|(upload, count)| {
+        (1..=count).map(move |number| Task::Part(PartTask { upload: upload.clone(), number, held: None }))
+    });
+    whole.into_iter().chain(parts)
+}
+
+/// Paths as base64 of their bytes: JSON has no other way to carry all of them.
+mod path_bytes {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+
+    use super::{Deserialize, Deserializer, PathBuf, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+        BASE64.encode(path.as_os_str().as_bytes()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        use serde::de::Error as _;
+        let text = String::deserialize(deserializer)?;
+        let bytes = BASE64.decode(text).map_err(|_| D::Error::custom("a path that is not base64"))?;
+        Ok(PathBuf::from(OsString::from_vec(bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    #[test]
+    fn any_path_survives_the_pipe_to_a_worker_process() {
+        let path = PathBuf::from(OsString::from_vec(b"/tmp/gr\xFC\xDF\n%".to_vec()));
+        let object = ObjectSpec { key: "k".into(), content: Content::Path(path.clone()), size_bytes: 1 };
+        let line = serde_json::to_string(&object).expect("serialises");
+        let back: ObjectSpec = serde_json::from_str(&line).expect("deserialises");
+        assert!(matches!(back.content, Content::Path(back) if back == path));
+    }
+
+    #[test]
+    fn held_bytes_refuse_to_travel() {
+        let content = Content::Held(Body::Bytes(bytes::Bytes::new()));
+        assert!(serde_json::to_string(&content).is_err());
+    }
+}
