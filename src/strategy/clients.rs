@@ -66,6 +66,7 @@ pub struct Clients {
     retry: RetrySettings,
     observer: RetryObserver,
     host: Arc<Host>,
+    bare: Arc<dyn ObjectStore>,
     shared: Arc<dyn ObjectStore>,
 }
 
@@ -83,12 +84,12 @@ impl Clients {
         host: Arc<Host>,
     ) -> Result<Self> {
         let connections = if choice.client == ClientMode::Shared { choice.concurrency } else { 1 };
-        let shared = {
+        let bare = {
             let _on_host = host.runtime.enter();
-            let store = connector.open(bucket, connections)?;
-            retrying(store, &connector, retry, &observer)
+            connector.open(bucket, connections)?
         };
-        Ok(Self { connector, bucket: bucket.into(), mode: choice.client, retry, observer, host, shared })
+        let shared = retrying(bare.clone(), &connector, retry, &observer);
+        Ok(Self { connector, bucket: bucket.into(), mode: choice.client, retry, observer, host, bare, shared })
     }
 
     /// Bucket name.
@@ -114,6 +115,11 @@ impl Clients {
     /// The store of the run itself: checks before and clean-up after, and all requests in mode `shared`.
     pub fn shared(&self) -> &Arc<dyn ObjectStore> {
         &self.shared
+    }
+
+    /// The run's own store, with other limits for the first contact.
+    pub(crate) fn for_first_contact(&self, limits: impl Fn(RetrySettings) -> RetrySettings) -> Arc<dyn ObjectStore> {
+        retrying(self.bare.clone(), &self.connector, limits(self.retry), &self.observer)
     }
 
     /// A store of one connection, on the current runtime.

@@ -19,7 +19,7 @@ mod verify;
 pub use drive::{RunContext, drive};
 pub use local::{LocalSteps, TransferShared};
 pub use open_uploads::OpenUploads;
-pub use step::{Step, StepDone, StepError, Steps};
+pub use step::{FatalCause, Step, StepDone, StepError, Steps};
 pub use stream::read_stream;
 pub use task::{Content, FileTask, ObjectSpec, PartTask, Task, expand};
 pub use ticket::{EventSender, Ticket};

@@ -1,0 +1,386 @@
+//! Flags, in groups that commands share. They never leave `cli`: each command turns them into a `Config`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::printer::ColorChoice;
+use crate::config::{
+    ChecksumAlgorithm, ClientMode, Config, DEFAULT_CONCURRENCY, DEFAULT_MEMORY, DEFAULT_MULTIPART_THRESHOLD,
+    DEFAULT_PART_SIZE, DEFAULT_RETRIES, ObjectAttributes, RetrySettings, RunSettings, StoreSettings, StrategyKind,
+    TransferSettings, VerifyMode,
+};
+use crate::units::{ByteSize, Rate};
+
+/// A default as it would be typed.
+fn typed(size: ByteSize) -> String {
+    size.to_string().replace(' ', "")
+}
+
+/// Which server, and as whom.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Server")]
+pub(super) struct StoreArgs {
+    /// Address of the server, or 'embedded'
+    ///
+    /// http:// or https:// and a host. 'embedded' runs s3haul's own server for the life of the command, on the
+    /// directory of --embedded-data. Without the flag: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's
+    /// endpoint_url, S3_ENDPOINT_URL, then Amazon S3. Path style is used for every server that is not AWS.
+    #[arg(long, value_name = "URL", env = "S3HAUL_ENDPOINT_URL")]
+    pub(super) endpoint_url: Option<String>,
+
+    /// Directory of the embedded server's data
+    ///
+    /// Default: s3haul/embedded below $XDG_DATA_HOME, else below ~/.local/share.
+    #[arg(long, value_name = "DIR", env = "S3HAUL_EMBEDDED_DATA")]
+    pub(super) embedded_data: Option<PathBuf>,
+
+    /// Profile of the AWS configuration files
+    #[arg(long, value_name = "NAME", env = "S3HAUL_PROFILE")]
+    pub(super) profile: Option<String>,
+
+    /// Region to sign for [default: from environment or profile, else us-east-1]
+    #[arg(long, value_name = "REGION", env = "S3HAUL_REGION")]
+    pub(super) region: Option<String>,
+
+    /// Do not sign requests, for buckets that anybody may write to
+    #[arg(long, env = "S3HAUL_NO_SIGN_REQUEST")]
+    pub(super) no_sign_request: bool,
+
+    /// PEM file of certificates to trust beside the system's [default: AWS_CA_BUNDLE]
+    #[arg(long, value_name = "FILE", env = "S3HAUL_CA_FILE")]
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// The settings as far as they can be known without starting a server.
+    pub(super) fn settings_without_server(&self) -> StoreSettings {
+        let settings = self.settings();
+        let endpoint_url = settings.endpoint_url.filter(|url| url != super::embedded::EMBEDDED);
+        StoreSettings { endpoint_url, ..settings }
+    }
+
+    pub(super) fn settings(&self) -> StoreSettings {
+        let bundle = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        StoreSettings {
+            endpoint_url: self.endpoint_url.clone(),
+            profile: self.profile.clone(),
+            region: self.region.clone(),
+            anonymous: self.no_sign_request,
+            ca_file: self.ca_file.clone().or_else(bundle),
+            credentials: None,
+        }
+    }
+}
+
+/// `--strategy` as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StrategyArg {
+    /// The best one for this run; the summary says which
+    Auto,
+    /// One request at a time
+    Sequential,
+    /// N OS threads pulling from one bounded queue
+    Threads,
+    /// N OS threads; the list is split beforehand into 4N chunks
+    Chunked,
+    /// One OS thread for each file, at most 1,024 without --force
+    ThreadPerFile,
+    /// Event loops with N requests in flight; see --event-loops
+    Async,
+    /// N child processes
+    Processes,
+    /// Child processes x threads; see --processes
+    Hybrid,
+}
+
+impl StrategyArg {
+    fn kind(self) -> Option<StrategyKind> {
+        Some(match self {
+            Self::Auto => return None,
+            Self::Sequential => StrategyKind::Sequential,
+            Self::Threads => StrategyKind::Threads,
+            Self::Chunked => StrategyKind::Chunked,
+            Self::ThreadPerFile => StrategyKind::ThreadPerFile,
+            Self::Async => StrategyKind::Async,
+            Self::Processes => StrategyKind::Processes,
+            Self::Hybrid => StrategyKind::Hybrid,
+        })
+    }
+}
+
+/// `--client` as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ClientArg {
+    /// The best one for the strategy
+    Auto,
+    /// One client for all (for each process, with hybrid); not with processes
+    Shared,
+    /// Each worker has its own client and connections
+    PerWorker,
+    /// A fresh client and connection for every object and part
+    PerUpload,
+}
+
+impl ClientArg {
+    fn mode(self) -> Option<ClientMode> {
+        match self {
+            Self::Auto => None,
+            Self::Shared => Some(ClientMode::Shared),
+            Self::PerWorker => Some(ClientMode::PerWorker),
+            Self::PerUpload => Some(ClientMode::PerUpload),
+        }
+    }
+}
+
+/// Who works, and how many.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Strategy")]
+pub(super) struct RunArgs {
+    /// Who uploads
+    #[arg(long, value_enum, default_value_t = StrategyArg::Auto, env = "S3HAUL_STRATEGY")]
+    pub(super) strategy: StrategyArg,
+
+    /// How many S3 clients, and so connection pools, there are
+    #[arg(long, value_enum, default_value_t = ClientArg::Auto, env = "S3HAUL_CLIENT")]
+    pub(super) client: ClientArg,
+
+    /// Requests in flight over the whole run: files and parts alike
+    #[arg(long, visible_aliases = ["numworkers", "transfers"], value_name = "N",
+          default_value_t = DEFAULT_CONCURRENCY, env = "S3HAUL_CONCURRENCY")]
+    pub(super) concurrency: usize,
+
+    /// Threads that run event loops, for --strategy async [default: half the cores, 1 to 4]
+    #[arg(long, value_name = "K", env = "S3HAUL_EVENT_LOOPS")]
+    pub(super) event_loops: Option<usize>,
+
+    /// Child processes, for --strategy hybrid [default: the cores]
+    #[arg(long, value_name = "P", env = "S3HAUL_PROCESSES")]
+    pub(super) processes: Option<usize>,
+
+    /// Allow more than 1,024 threads for --strategy thread-per-file
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+impl RunArgs {
+    pub(super) fn settings(&self) -> RunSettings {
+        RunSettings {
+            strategy: self.strategy.kind(),
+            client: self.client.mode(),
+            concurrency: self.concurrency,
+            event_loops: self.event_loops,
+            processes: self.processes,
+            force: self.force,
+            worker_program: None,
+        }
+    }
+}
+
+/// `--checksum-algorithm` as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "their names say it, in help too")]
+pub(super) enum ChecksumArg {
+    Crc64nvme,
+    Crc32c,
+    Crc32,
+    Sha256,
+}
+
+/// `--verify` as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum VerifyArg {
+    /// 'head' for servers whose behaviour is unknown, 'none' for AWS, MinIO and the embedded one
+    Auto,
+    /// Only what the answer itself shows: ETag and checksum
+    None,
+    /// A HEAD for each object: size, ETag, checksum
+    Head,
+    /// Read each object back and compare
+    Read,
+}
+
+/// How bytes go up.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Transfer")]
+pub(super) struct TransferArgs {
+    /// Size of a part; grows for files that would need more than 10,000
+    #[arg(long, value_name = "SIZE", default_value_t = typed(DEFAULT_PART_SIZE), env = "S3HAUL_PART_SIZE")]
+    part_size: String,
+
+    /// Files larger than this go up in parts
+    #[arg(long, value_name = "SIZE", default_value_t = typed(DEFAULT_MULTIPART_THRESHOLD), env = "S3HAUL_MULTIPART_THRESHOLD")]
+    multipart_threshold: String,
+
+    /// Budget for bytes of content held at once
+    ///
+    /// Must hold one part. When it is not given, it grows with --part-size and --multipart-threshold.
+    #[arg(long, value_name = "SIZE", env = "S3HAUL_MEMORY", help = format!("Budget for bytes of content held at once [default: {}]", typed(DEFAULT_MEMORY)))]
+    memory: Option<String>,
+
+    /// Limit of bytes a second over the whole run, such as 50MiB/s
+    #[arg(long, value_name = "RATE", env = "S3HAUL_BWLIMIT")]
+    bwlimit: Option<Rate>,
+
+    /// Tries after the first; lost connections are tried for at least 75 s unless this is 0
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RETRIES, env = "S3HAUL_RETRIES")]
+    retries: u32,
+
+    /// Checksum that is computed here, sent, and checked by the server
+    #[arg(long, value_enum, default_value_t = ChecksumArg::Crc64nvme, env = "S3HAUL_CHECKSUM_ALGORITHM")]
+    checksum_algorithm: ChecksumArg,
+
+    /// What is checked after the server said yes
+    #[arg(long, value_enum, default_value_t = VerifyArg::Auto, env = "S3HAUL_VERIFY")]
+    verify: VerifyArg,
+
+    /// Never replace an object: one that exists is skipped
+    #[arg(long)]
+    if_none_match: bool,
+}
+
+/// What is stored with every object.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Objects")]
+pub(super) struct ObjectArgs {
+    /// Content type of all objects [default: guessed from the extension]
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+
+    /// Storage class, as the server names it
+    #[arg(long, value_name = "CLASS")]
+    storage_class: Option<String>,
+
+    /// User metadata; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+
+    /// Object tags, at most 10; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    tags: Vec<(String, String)>,
+
+    /// Server-side encryption: AES256 or aws:kms
+    #[arg(long, value_name = "ALGORITHM")]
+    sse: Option<String>,
+}
+
+/// `name=value`, printable ASCII as headers want it.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    if name.is_empty() {
+        return Err("the name is missing".to_owned());
+    }
+    let printable = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !printable(name) || !printable(value) {
+        return Err("only printable ASCII can travel in a header; encode the value".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn size(flag: &'static str, text: &str) -> crate::error::Result<ByteSize> {
+    text.parse().map_err(|error| {
+        crate::error::Error::new(crate::error::ErrorKind::Usage, format!("'{flag} {text}' is not a size"))
+            .with_source(error)
+    })
+}
+
+impl TransferArgs {
+    pub(super) fn settings(&self, objects: &ObjectArgs, follow_symlinks: bool) -> crate::error::Result<TransferSettings> {
+        let part_size = size("--part-size", &self.part_size)?;
+        let multipart_threshold = size("--multipart-threshold", &self.multipart_threshold)?;
+        let memory = match &self.memory {
+            Some(text) => size("--memory", text)?,
+            None => DEFAULT_MEMORY.max(part_size).max(multipart_threshold),
+        };
+        Ok(TransferSettings {
+            part_size,
+            multipart_threshold,
+            memory,
+            checksum: match self.checksum_algorithm {
+                ChecksumArg::Crc64nvme => ChecksumAlgorithm::Crc64Nvme,
+                ChecksumArg::Crc32c => ChecksumAlgorithm::Crc32C,
+                ChecksumArg::Crc32 => ChecksumAlgorithm::Crc32,
+                ChecksumArg::Sha256 => ChecksumAlgorithm::Sha256,
+            },
+            verify: match self.verify {
+                VerifyArg::Auto => VerifyMode::Auto,
+                VerifyArg::None => VerifyMode::None,
+                VerifyArg::Head => VerifyMode::Head,
+                VerifyArg::Read => VerifyMode::Read,
+            },
+            attributes: ObjectAttributes {
+                content_type: objects.content_type.clone(),
+                storage_class: objects.storage_class.clone(),
+                metadata: objects.metadata.iter().cloned().collect(),
+                tags: objects.tags.iter().cloned().collect(),
+                server_side_encryption: objects.sse.clone(),
+            },
+            if_none_match: self.if_none_match,
+            bandwidth: self.bwlimit,
+            follow_symlinks,
+            retry: RetrySettings { retries: self.retries, ..RetrySettings::default() },
+        })
+    }
+}
+
+/// How the program speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON event a line on standard output; everything for people on standard error
+    Json,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressArg {
+    /// A bar on a terminal, else nothing
+    #[default]
+    Auto,
+    /// A bar
+    Bar,
+    /// A line every 30 s
+    Plain,
+    /// Nothing
+    None,
+}
+
+/// What is printed, and where to.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArgs {
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, env = "S3HAUL_OUTPUT", global = true)]
+    pub(super) output: OutputFormat,
+
+    /// Print errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// Print every file; twice, every request that is tried again
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(super) verbose: u8,
+
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t = ProgressArg::Auto, env = "S3HAUL_PROGRESS", global = true)]
+    pub(super) progress: ProgressArg,
+
+    /// Append a log to this file
+    #[arg(long, value_name = "FILE", env = "S3HAUL_LOG_FILE", global = true)]
+    pub(super) log_file: Option<PathBuf>,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(long, value_enum, default_value_t = ColorChoice::Auto, env = "S3HAUL_COLOR", global = true)]
+    pub(super) color: ColorChoice,
+}
+
+/// One configuration from the groups.
+pub(super) fn config(
+    store: StoreSettings,
+    transfer: TransferSettings,
+    run: &RunArgs,
+) -> Config {
+    Config { store, transfer, run: run.settings() }
+}

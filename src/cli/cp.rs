@@ -1,0 +1,260 @@
+//! `s3haul cp`: flags to a request, one call of the library, its outcome to lines and an exit code.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::args::{ObjectArgs, OutputArgs, OutputFormat, RunArgs, StoreArgs, TransferArgs, config};
+use super::exit_code::ExitCode;
+use super::filter_args::FilterArgs;
+use super::progress::Progress;
+use super::report_file::ReportFile;
+use super::{embedded, json, printer, signals};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Outcome};
+use crate::pipeline::{BucketPolicy, Input, Monitor, PlannedAction, PlannedFile, UploadRequest, plan, upload};
+use crate::report::{Ending, RunSummary};
+use crate::source::S3Url;
+use crate::units::{ByteSize, grouped};
+
+const KEY_RULE: &str = "\
+Keys: a '/' at the end of the target means \"into\"; a target without it is, for a single file, the key itself.
+  s3haul cp a.txt s3://bucket/p/      gives p/a.txt
+  s3haul cp a.txt s3://bucket/p       gives p
+  s3haul cp photos s3://bucket/p/     gives p/a.jpg for photos/a.jpg: the contents go under the prefix
+A directory or several sources always go below the target, as if the '/' were there; several sources each under
+its own name, as with cp -r. Hidden files are uploaded. Names that are not UTF-8 or hold control characters are
+encoded reversibly (%XX) and reported. '-' uploads standard input.";
+
+/// Upload files and directories
+#[derive(Args, Clone, Debug)]
+#[command(after_help = KEY_RULE, after_long_help = KEY_RULE)]
+pub(super) struct CpArgs {
+    /// Files and directories (or '-' for standard input), then the target s3://BUCKET[/PREFIX/]
+    #[arg(value_name = "SRC... s3://BUCKET[/PREFIX/]", required = true, num_args = 1..)]
+    paths: Vec<PathBuf>,
+
+    /// Accepted for habit's sake: directories are always recursive
+    #[arg(short, long, help_heading = "Selection")]
+    recursive: bool,
+
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// Upload the paths listed in this file ('-': standard input), one a line, relative to SRC
+    #[arg(long, value_name = "FILE", conflicts_with = "files_from0", help_heading = "Selection")]
+    files_from: Option<PathBuf>,
+
+    /// The same with NUL between the paths, as find -print0 writes them
+    #[arg(long, value_name = "FILE", help_heading = "Selection")]
+    files_from0: Option<PathBuf>,
+
+    /// Follow symbolic links found in directories; loops are found
+    #[arg(long, help_heading = "Selection")]
+    follow_symlinks: bool,
+
+    /// Print what would be uploaded (file, key, reason, parts) and send nothing
+    #[arg(short = 'n', long, visible_alias = "dryrun")]
+    dry_run: bool,
+
+    /// Make the bucket if it is missing
+    #[arg(long, help_heading = "Server")]
+    create_bucket: bool,
+
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    transfer: TransferArgs,
+    #[command(flatten)]
+    objects: ObjectArgs,
+
+    /// Write the whole run as JSON: settings, totals, service times, each failure
+    #[arg(long, value_name = "FILE.json", help_heading = "Output")]
+    report: Option<PathBuf>,
+}
+
+impl CpArgs {
+    fn request(&self, store: crate::config::StoreSettings) -> Result<UploadRequest> {
+        let (target, sources) = self.paths.split_last().expect("clap requires at least one");
+        let target: S3Url = target.to_string_lossy().parse().map_err(|error| {
+            Error::new(ErrorKind::Usage, "the target cannot be used").with_source(error)
+                .with_hint("the last argument is the target: s3haul cp SRC... s3://BUCKET/PREFIX/")
+        })?;
+        let transfer = self.transfer.settings(&self.objects, self.follow_symlinks)?;
+        Ok(UploadRequest {
+            input: self.input(sources)?,
+            target,
+            filter: Arc::new(self.filter.filter()?),
+            bucket_policy: if self.create_bucket { BucketPolicy::Create } else { BucketPolicy::MustExist },
+            config: config(store, transfer, &self.run),
+        })
+    }
+
+    fn input(&self, sources: &[PathBuf]) -> Result<Input> {
+        let dash = PathBuf::from("-");
+        let list = self.files_from.as_ref().map(|list| (list, b'\n')).or(self.files_from0.as_ref().map(|list| (list, 0)));
+        if let Some((list, separator)) = list {
+            let base = match sources {
+                [] => PathBuf::from("."),
+                [base] if *base != dash => base.clone(),
+                _ => return Err(usage("with --files-from, give one directory as SRC, or none for the current one")),
+            };
+            let list = (*list != dash).then(|| list.clone());
+            return Ok(Input::List { base, list, separator });
+        }
+        if sources.is_empty() {
+            return Err(usage("no source is given").with_hint("s3haul cp SRC... s3://BUCKET/PREFIX/"));
+        }
+        if sources.contains(&dash) {
+            if sources.len() > 1 {
+                return Err(usage("'-' (standard input) must be the only source"));
+            }
+            return Ok(Input::Stdin);
+        }
+        if let Some(url) = sources.iter().find(|source| source.to_string_lossy().starts_with("s3://")) {
+            return Err(usage(format!("'{}' is an S3 address, but sources are local files", url.display()))
+                .with_hint("only the last argument is the target"));
+        }
+        Ok(Input::Paths(sources.to_vec()))
+    }
+}
+
+fn usage(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}
+
+/// Runs the command.
+pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
+    if args.dry_run {
+        let request = args.request(args.store.settings_without_server())?;
+        return dry_run(&request, output);
+    }
+    // Everything that can be said without a server is said before one is started.
+    args.request(args.store.settings_without_server())?.config.validate()?;
+    let (store, _server) = embedded::settings(&args.store)?;
+    let request = args.request(store)?;
+    let report = args.report.as_deref().map(ReportFile::create).transpose()?;
+    let cancel = signals::cancel_on_signals();
+    let mut monitor = CpMonitor { progress: Progress::new(output.progress, output.quiet), output: output.clone() };
+    if output.output == OutputFormat::Json {
+        json::start(&request);
+    }
+    let outcome = upload(&request, &cancel, &mut monitor);
+    monitor.progress.finish();
+    let summary = outcome?;
+    let mut code = ExitCode::of_summary(&summary);
+    if let Some(report) = report
+        && let Err(error) = report.write(&request.config, &summary)
+    {
+        // The upload stands; only its report does not.
+        printer::error(&error);
+        code = if code == ExitCode::Done { ExitCode::Failed } else { code };
+    }
+    print_summary(&summary, code, output);
+    Ok(code)
+}
+
+fn print_summary(summary: &RunSummary, code: ExitCode, output: &OutputArgs) {
+    if let Ending::Fatal { cause } = &summary.ending {
+        printer::failure(&cause.message);
+    }
+    match (output.output, output.quiet) {
+        (OutputFormat::Json, quiet) => {
+            json::summary(summary, code);
+            if !quiet {
+                printer::note(&summary.text());
+            }
+        }
+        (OutputFormat::Text, false) => printer::data(&summary.text()),
+        (OutputFormat::Text, true) => {
+            for record in &summary.failures {
+                if let Outcome::Failed { failure } = &record.outcome {
+                    printer::failure(&format!("{}: {failure}", record.path));
+                }
+            }
+        }
+    }
+}
+
+struct CpMonitor {
+    progress: Progress,
+    output: OutputArgs,
+}
+
+impl Monitor for CpMonitor {
+    fn notify(&mut self, event: &Event) {
+        if self.output.output == OutputFormat::Json {
+            json::event(event);
+        }
+        self.progress.notify(event);
+        if self.output.verbose > 0 {
+            self.tell(event);
+        }
+    }
+}
+
+impl CpMonitor {
+    /// `-v`: what happens to each file; `-vv`: each retry too.
+    fn tell(&self, event: &Event) {
+        let line = match event {
+            Event::File(record) => match &record.outcome {
+                Outcome::Done { .. } => format!("uploaded {} as {}, {}", record.path, record.key, ByteSize(record.size_bytes)),
+                Outcome::Skipped { reason } => format!("skipped {}: {reason}", record.path),
+                Outcome::Failed { failure } => format!("failed {}: {failure}", record.path),
+                Outcome::Cancelled => format!("not tried {}", record.path),
+            },
+            Event::Retry(notice) if self.output.verbose > 1 => format!(
+                "retry {} of {} {} in {:.1} s: {}",
+                notice.attempt,
+                notice.operation,
+                notice.place,
+                notice.delay.as_secs_f64(),
+                notice.error
+            ),
+            _ => return,
+        };
+        self.progress.aside(|| printer::note(&line));
+    }
+}
+
+/// Prints the plan. Exit 3 when something in it could not be uploaded.
+fn dry_run(request: &UploadRequest, output: &OutputArgs) -> Result<ExitCode> {
+    let (mut files, mut bytes, mut failed) = (0, 0, 0);
+    for PlannedFile { path, action } in plan(request)? {
+        let path = path.display();
+        match action {
+            PlannedAction::Upload { key, encoded, reason, size_bytes, parts } => {
+                files += 1;
+                bytes += size_bytes;
+                let reason = serde_json::to_value(reason).unwrap_or_default();
+                let reason = reason.as_str().unwrap_or_default();
+                let how = if parts == 0 { "1 PUT".to_owned() } else { format!("{parts} parts") };
+                let note = if encoded { ", name encoded" } else { "" };
+                let bucket = &request.target.bucket;
+                print_plan(output, &format!("upload {path} to s3://{bucket}/{key} ({reason}, {}, {how}{note})", ByteSize(size_bytes)),
+                    || serde_json::json!({ "action": "upload", "path": path.to_string(), "key": key, "reason": reason, "size_bytes": size_bytes, "parts": parts, "encoded": encoded }));
+            }
+            PlannedAction::Skip(reason) => print_plan(output, &format!("skip {path} ({reason})"),
+                || serde_json::json!({ "action": "skip", "path": path.to_string(), "reason": reason })),
+            PlannedAction::Fail(failure) => {
+                failed += 1;
+                print_plan(output, &format!("fail {path} ({failure})"),
+                    || serde_json::json!({ "action": "fail", "path": path.to_string(), "failure": failure }));
+            }
+        }
+    }
+    if !output.quiet {
+        printer::note(&format!("would upload {} files, {}; nothing was sent", grouped(files), ByteSize(bytes)));
+    }
+    Ok(if failed > 0 { ExitCode::Incomplete } else { ExitCode::Done })
+}
+
+fn print_plan(output: &OutputArgs, text: &str, value: impl FnOnce() -> serde_json::Value) {
+    match output.output {
+        OutputFormat::Text => printer::data(text),
+        OutputFormat::Json => printer::data(&value().to_string()),
+    }
+}

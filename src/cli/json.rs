@@ -1,0 +1,67 @@
+//! `--output json`: one event a line on standard output: `start`, `file`, `retry`, `error`, `summary`.
+//!
+//! Each has `v` (version of the form), `ts` (RFC 3339) and `event`. Each file has exactly one line: `file`, or
+//! `error` when it failed. An `error` without `path` ends the run.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::exit_code::ExitCode;
+use super::printer;
+use crate::error::{Error, chain};
+use crate::event::{Event, Outcome};
+use crate::pipeline::UploadRequest;
+use crate::report::RunSummary;
+
+/// Version of the lines' form.
+const VERSION: u32 = 1;
+
+fn line(event: &str, content: impl Serialize) {
+    let mut object = json!({ "v": VERSION, "ts": jiff::Timestamp::now().to_string(), "event": event });
+    let content = serde_json::to_value(content).unwrap_or_default();
+    if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), content) {
+        for (name, value) in fields {
+            // The envelope's own fields win.
+            object.entry(name).or_insert(value);
+        }
+    }
+    printer::data(&object.to_string());
+}
+
+pub(super) fn start(request: &UploadRequest) {
+    line(
+        "start",
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "target": request.target.to_string(),
+            "endpoint": request.config.store.endpoint_url,
+            "concurrency": request.config.run.concurrency,
+        }),
+    );
+}
+
+pub(super) fn event(event: &Event) {
+    match event {
+        Event::Retry(notice) => line("retry", notice),
+        Event::File(record) if matches!(record.outcome, Outcome::Failed { .. }) => line("error", record),
+        Event::File(record) => line("file", record),
+        Event::Discovered { .. } | Event::DiscoveryDone | Event::Sent { .. } => {}
+    }
+}
+
+pub(super) fn summary(summary: &RunSummary, exit_code: ExitCode) {
+    let mut content = serde_json::to_value(summary).unwrap_or_default();
+    if let Some(object) = content.as_object_mut() {
+        object.insert("exit_code".to_owned(), json!(exit_code as u8));
+        // Each failed file has had a line of its own.
+        object.remove("failures");
+    }
+    line("summary", content);
+}
+
+pub(super) fn error(error: &Error, exit_code: ExitCode) {
+    line(
+        "error",
+        json!({ "message": chain(error), "hint": error.hint(), "exit_code": exit_code as u8 }),
+    );
+}

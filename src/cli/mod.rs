@@ -1,0 +1,113 @@
+//! The command line: parse, turn into the library's types, call it once, print, exit code.
+//!
+//! The only module that knows clap and prints.
+
+mod args;
+mod bucket;
+mod cp;
+mod demo;
+mod demo_tree;
+mod embedded;
+mod exit_code;
+mod filter_args;
+mod json;
+mod logging;
+mod printer;
+mod progress;
+mod report_file;
+mod serve;
+mod signals;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use self::args::{OutputArgs, OutputFormat};
+use self::exit_code::ExitCode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::strategy::child_main;
+
+/// Upload files to S3-compatible storage in parallel, and prove that they are there
+#[derive(Parser, Debug)]
+#[command(name = "s3haul", version, after_help = exit_code::TABLE, max_term_width = 110, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    #[command(visible_aliases = ["put", "upload"])]
+    Cp(Box<cp::CpArgs>),
+    Ls(bucket::LsArgs),
+    Mb(bucket::MbArgs),
+    Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Worker process of the strategies 'processes' and 'hybrid'
+    #[command(name = "__worker", hide = true)]
+    Worker,
+}
+
+/// The whole program. Returns its exit code.
+pub fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    printer::set_color(cli.output.color);
+    let code = dispatch(&cli).unwrap_or_else(|error| {
+        let code = ExitCode::of_error(&error);
+        if cli.output.output == OutputFormat::Json {
+            json::error(&error, code);
+        }
+        printer::error(&error);
+        code
+    });
+    code.into()
+}
+
+fn dispatch(cli: &Cli) -> Result<ExitCode> {
+    logging::init(cli.output.verbose, cli.output.log_file.as_deref())?;
+    match &cli.command {
+        Command::Cp(args) => cp::run(args, &cli.output),
+        Command::Ls(args) => bucket::list(args, &cli.output),
+        Command::Mb(args) => bucket::make(args, &cli.output),
+        Command::Serve(args) => serve::run(args, &cli.output),
+        Command::Demo(args) => demo::run(args, &cli.output),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "s3haul", &mut script);
+            printer::raw(&script);
+            Ok(ExitCode::Done)
+        }
+        Command::Man => man(),
+        Command::Worker => child_main(std::io::stdin().lock(), std::io::stdout()).map(|()| ExitCode::Done),
+    }
+}
+
+fn man() -> Result<ExitCode> {
+    let cannot = |error: std::io::Error| Error::new(ErrorKind::Internal, "the manual cannot be made").with_source(error);
+    let mut page = Vec::new();
+    let command = Cli::command();
+    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(cannot)?;
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        clap_mangen::Man::new(subcommand.clone()).render(&mut page).map_err(cannot)?;
+    }
+    printer::raw(&page);
+    Ok(ExitCode::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,132 @@
+//! Progress while a run goes on: a bar on a terminal, a plain line every 30 s, or nothing.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::args::ProgressArg;
+use super::printer;
+use crate::event::{Event, Outcome};
+use crate::units::{ByteSize, grouped, mean_rate, spoken};
+
+/// Draws a second at most.
+const DRAWS_PER_SECOND: u8 = 4;
+const PLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// Counts for the display; the truth is in the summary.
+#[derive(Default)]
+struct Counts {
+    files_found: u64,
+    files_ended: u64,
+    bytes_found: u64,
+    bytes_sent: u64,
+    failed: u64,
+    all_found: bool,
+}
+
+enum Display {
+    Bar(ProgressBar),
+    Plain { next: Instant },
+    None,
+}
+
+/// See the module.
+pub(super) struct Progress {
+    counts: Counts,
+    started: Instant,
+    display: Display,
+}
+
+impl Progress {
+    pub(super) fn new(choice: ProgressArg, quiet: bool) -> Self {
+        let on_terminal = std::io::stderr().is_terminal();
+        let display = match choice {
+            _ if quiet => Display::None,
+            ProgressArg::None => Display::None,
+            ProgressArg::Plain => Display::Plain { next: Instant::now() + PLAIN_EVERY },
+            ProgressArg::Auto if !on_terminal => Display::None,
+            ProgressArg::Auto | ProgressArg::Bar => Display::Bar(bar()),
+        };
+        Self { counts: Counts::default(), started: Instant::now(), display }
+    }
+
+    pub(super) fn notify(&mut self, event: &Event) {
+        let counts = &mut self.counts;
+        match event {
+            Event::Discovered { size_bytes } => {
+                counts.files_found += 1;
+                counts.bytes_found += size_bytes;
+            }
+            Event::DiscoveryDone => counts.all_found = true,
+            Event::Sent { bytes } => counts.bytes_sent += bytes,
+            Event::Retry(_) => {}
+            Event::File(record) => {
+                counts.files_ended += 1;
+                counts.failed += u64::from(matches!(record.outcome, Outcome::Failed { .. }));
+            }
+        }
+        self.show();
+    }
+
+    fn show(&mut self) {
+        match &mut self.display {
+            Display::None => {}
+            Display::Bar(bar) => {
+                bar.set_length(self.counts.bytes_found.max(1));
+                bar.set_position(self.counts.bytes_sent);
+                let line = self.counts.line(self.started.elapsed());
+                bar.set_message(line);
+            }
+            Display::Plain { next } if Instant::now() >= *next => {
+                *next = Instant::now() + PLAIN_EVERY;
+                printer::note(&self.counts.line(self.started.elapsed()));
+            }
+            Display::Plain { .. } => {}
+        }
+    }
+
+    /// Runs `print` with the bar out of the way.
+    pub(super) fn aside(&self, print: impl FnOnce()) {
+        match &self.display {
+            Display::Bar(bar) => bar.suspend(print),
+            _ => print(),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        if let Display::Bar(bar) = &self.display {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
+    // `wide_msg` cuts the line to the terminal's width.
+    let style = ProgressStyle::with_template("[{bar:24}] {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("=> "));
+    bar
+}
+
+impl Counts {
+    fn line(&self, elapsed: Duration) -> String {
+        let more = if self.all_found { "" } else { "+" };
+        let rate = mean_rate(self.bytes_sent, elapsed);
+        let failed = if self.failed > 0 { format!(", {} failed", grouped(self.failed)) } else { String::new() };
+        let left = self.bytes_found.saturating_sub(self.bytes_sent);
+        let eta = if self.all_found && rate.0.bytes() > 0 && left > 0 {
+            format!(", {} left", spoken(Duration::from_secs(left / rate.0.bytes())))
+        } else {
+            String::new()
+        };
+        format!(
+            "{} of {}{more} files, {} of {}{more}, {rate}{eta}{failed}",
+            grouped(self.files_ended),
+            grouped(self.files_found),
+            ByteSize(self.bytes_sent),
+            ByteSize(self.bytes_found),
+        )
+    }
+}

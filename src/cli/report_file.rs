@@ -1,0 +1,63 @@
+//! `--report FILE.json`: opened before the run, so that a bad path fails at once; put in place whole at the end.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::report::RunSummary;
+
+/// A report in the making. Dropped without [`ReportFile::write`], it leaves nothing.
+pub(super) struct ReportFile {
+    path: PathBuf,
+    /// The file beside it that is renamed at the end; none when the path is a device or pipe.
+    temporary: Option<PathBuf>,
+    file: File,
+}
+
+fn cannot(path: &Path, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Output, format!("report '{}' cannot be written", path.display())).with_source(error)
+}
+
+impl ReportFile {
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        // A device such as /dev/stdout must not be replaced by a file.
+        let special = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        if special {
+            let file = OpenOptions::new().write(true).open(path).map_err(|error| cannot(path, error))?;
+            return Ok(Self { path: path.to_owned(), temporary: None, file });
+        }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.tmp", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let file = File::create(&temporary).map_err(|error| cannot(path, error))?;
+        Ok(Self { path: path.to_owned(), temporary: Some(temporary), file })
+    }
+
+    /// Writes the whole report and puts it in place.
+    pub(super) fn write(mut self, config: &Config, summary: &RunSummary) -> Result<()> {
+        let mut config = config.clone();
+        config.store.credentials = None;
+        let report = json!({ "v": 1, "program": concat!("s3haul ", env!("CARGO_PKG_VERSION")), "config": config, "run": summary });
+        let mut text = serde_json::to_vec_pretty(&report).map_err(|error| cannot(&self.path, error.into()))?;
+        text.push(b'\n');
+        self.file.write_all(&text).map_err(|error| cannot(&self.path, error))?;
+        if let Some(temporary) = &self.temporary {
+            self.file.sync_all().map_err(|error| cannot(&self.path, error))?;
+            fs::rename(temporary, &self.path).map_err(|error| cannot(&self.path, error))?;
+            self.temporary = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ReportFile {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}

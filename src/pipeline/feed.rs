@@ -1,0 +1,254 @@
+//! The feeder: walks the sources, plans each file and enqueues its tasks. A dry run is the same without tasks.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio_util::sync::CancellationToken;
+
+use super::{Input, UploadRequest};
+use crate::config::{StrategyKind, TransferSettings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason};
+use crate::plan::{Shape, StreamParts, UploadReason, shape};
+use crate::queue::Sender;
+use crate::source::{Found, PathList, RootKind, SourceFile, Walk, resolve_roots};
+use crate::strategy::Choice;
+use crate::transfer::{Content, ObjectSpec, RunContext, Task, Ticket, TransferShared, expand, read_stream};
+
+type Entries = Box<dyn Iterator<Item = Found> + Send>;
+
+/// The sources of a run, opened and checked before the first byte moves.
+pub(super) struct Source {
+    kind: Kind,
+    transfer: TransferSettings,
+    per_file: bool,
+}
+
+enum Kind {
+    Entries(Entries),
+    Stdin { key: String },
+}
+
+impl Source {
+    pub(super) fn open(request: &UploadRequest) -> Result<Self> {
+        let transfer = request.config.transfer.clone();
+        let kind = match &request.input {
+            Input::Stdin => Kind::Stdin { key: stdin_key(request)? },
+            Input::Paths(paths) => Kind::Entries(walk(request, paths)?),
+            Input::List { base, list, separator } => {
+                Kind::Entries(from_list(request, base, list.as_deref(), *separator)?)
+            }
+        };
+        let per_file = Choice::new(&request.config).is_per_file();
+        Ok(Self { kind, transfer, per_file })
+    }
+
+    /// What a source and a strategy cannot do together.
+    pub(super) fn check(&self, choice: &Choice) -> Result<()> {
+        let children = matches!(choice.strategy, StrategyKind::Processes | StrategyKind::Hybrid);
+        if matches!(self.kind, Kind::Stdin { .. }) && children {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "'cp -' cannot be used with '--strategy {}': the stream's bytes are in this process's memory",
+                    choice.strategy.name()
+                ),
+            )
+            .with_hint("use --strategy async or threads"));
+        }
+        Ok(())
+    }
+
+    /// Enqueues everything; returns when all is enqueued or the run is cancelled.
+    pub(super) fn feed(self, run: &RunContext, transfer: &TransferShared, tasks: &Sender<Task>) {
+        match self.kind {
+            Kind::Entries(entries) => {
+                for found in entries {
+                    if run.cancel.is_cancelled() {
+                        break;
+                    }
+                    feed_entry(found, &self.transfer, self.per_file, run, tasks);
+                }
+            }
+            Kind::Stdin { key } => {
+                let ticket = Ticket::new(Path::new("-"), &key, false, 0, run.events.clone(), run.cancel.clone());
+                let parts = StreamParts::new(self.transfer.part_size.bytes());
+                let mut input = Stdin { cancel: run.cancel.clone() };
+                read_stream(&mut input, &key, ticket, parts, transfer, tasks);
+            }
+        }
+        run.events.send(Event::DiscoveryDone);
+    }
+}
+
+fn stdin_key(request: &UploadRequest) -> Result<String> {
+    let key = &request.target.key;
+    if key.is_empty() || key.ends_with('/') {
+        return Err(Error::new(ErrorKind::Usage, format!("'{}' names no key for standard input", request.target))
+            .with_hint("write the whole key: s3haul cp - s3://BUCKET/NAME"));
+    }
+    Ok(key.clone())
+}
+
+fn walk(request: &UploadRequest, paths: &[PathBuf]) -> Result<Entries> {
+    let roots = resolve_roots(paths, &request.target)?;
+    let filter = request.filter.clone();
+    let follow = request.config.transfer.follow_symlinks;
+    Ok(Box::new(roots.into_iter().flat_map(move |root| Walk::new(root, filter.clone(), follow))))
+}
+
+fn from_list(request: &UploadRequest, base: &Path, list: Option<&Path>, separator: u8) -> Result<Entries> {
+    let mut roots = resolve_roots(&[base.to_owned()], &request.target)?;
+    let root = roots.remove(0);
+    if root.kind != RootKind::Directory {
+        return Err(Error::new(ErrorKind::Usage, format!("'{}' is not a directory", base.display()))
+            .with_hint("with --files-from, the source is the directory that the listed paths are relative to"));
+    }
+    let reader: Box<dyn BufRead + Send> = match list {
+        Some(path) => Box::new(BufReader::new(File::open(path).map_err(|error| {
+            Error::new(ErrorKind::Source, format!("list '{}' cannot be read", path.display())).with_source(error)
+        })?)),
+        None => Box::new(BufReader::new(io::stdin())),
+    };
+    let follow = request.config.transfer.follow_symlinks;
+    Ok(Box::new(PathList::new(reader, separator, root, request.filter.clone(), follow)))
+}
+
+fn feed_entry(
+    found: Found,
+    settings: &TransferSettings,
+    per_file: bool,
+    run: &RunContext,
+    tasks: &Sender<Task>,
+) {
+    let ticket = |path: &Path, key: &str, encoded, size| {
+        Ticket::new(path, key, encoded, size, run.events.clone(), run.cancel.clone())
+    };
+    match found {
+        Found::Skipped { path, reason } => ticket(&path, "", false, 0).settle(Outcome::Skipped { reason }),
+        Found::Failed { path, failure } => ticket(&path, "", false, 0).settle(Outcome::Failed { failure }),
+        Found::File(file) => {
+            let ticket = ticket(&file.path, &file.key, file.encoded, file.size_bytes);
+            match plan_of(&file, settings) {
+                Err(failure) => ticket.settle(Outcome::Failed { failure }),
+                Ok(shape) => {
+                    let plan = match shape {
+                        Shape::Multipart(plan) if !per_file => Some(plan),
+                        _ => None,
+                    };
+                    let object =
+                        ObjectSpec { key: file.key, content: Content::Path(file.path), size_bytes: file.size_bytes };
+                    // A task that nobody takes settles itself when it is dropped.
+                    for task in expand(object, ticket, plan) {
+                        if tasks.send(task).is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn plan_of(file: &SourceFile, settings: &TransferSettings) -> std::result::Result<Shape, Failure> {
+    shape(file.size_bytes, settings.multipart_threshold.bytes(), settings.part_size.bytes())
+        .map_err(|too_large| Failure::new(FailureKind::KeyRefused, too_large.to_string()))
+}
+
+/// What a dry run says of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedFile {
+    /// Path as found.
+    pub path: PathBuf,
+    /// What would happen.
+    pub action: PlannedAction,
+}
+
+/// See [`PlannedFile`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlannedAction {
+    /// It would be uploaded.
+    Upload {
+        /// Key.
+        key: String,
+        /// The key is an encoding of the name.
+        encoded: bool,
+        /// Why.
+        reason: UploadReason,
+        /// Bytes.
+        size_bytes: u64,
+        /// Parts; 0 for a single PUT.
+        parts: u32,
+    },
+    /// It would be left out.
+    Skip(SkipReason),
+    /// It could not be uploaded.
+    Fail(Failure),
+}
+
+/// Everything that [`super::upload`] would do, in the order of the walk, without asking the server.
+///
+/// # Errors
+/// The same as `upload`, as far as they do not need the server.
+pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile> + use<>> {
+    request.config.validate()?;
+    let source = Source::open(request)?;
+    source.check(&Choice::new(&request.config))?;
+    let transfer = source.transfer;
+    let entries = match source.kind {
+        Kind::Entries(entries) => entries,
+        Kind::Stdin { key } => {
+            let file = SourceFile { path: PathBuf::from("-"), key, encoded: false, size_bytes: 0 };
+            Box::new(std::iter::once(Found::File(file))) as Entries
+        }
+    };
+    Ok(entries.map(move |found| planned(found, &transfer)))
+}
+
+fn planned(found: Found, settings: &TransferSettings) -> PlannedFile {
+    match found {
+        Found::Skipped { path, reason } => PlannedFile { path, action: PlannedAction::Skip(reason) },
+        Found::Failed { path, failure } => PlannedFile { path, action: PlannedAction::Fail(failure) },
+        Found::File(file) => {
+            let action = match plan_of(&file, settings) {
+                Err(failure) => PlannedAction::Fail(failure),
+                Ok(shape) => PlannedAction::Upload {
+                    encoded: file.encoded,
+                    reason: UploadReason::Requested,
+                    size_bytes: file.size_bytes,
+                    parts: match shape {
+                        Shape::Single => 0,
+                        Shape::Multipart(plan) => plan.count(),
+                    },
+                    key: file.key,
+                },
+            };
+            PlannedFile { path: file.path, action }
+        }
+    }
+}
+
+/// Standard input that lets go when the run is cancelled: a plain read would wait for the keyboard.
+struct Stdin {
+    cancel: CancellationToken,
+}
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let stdin = io::stdin();
+        let tick = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(io::Error::other("the run was stopped"));
+            }
+            let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+            match poll(&mut ready, Some(&tick)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return rustix::io::read(&stdin, buffer).map_err(io::Error::from),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The wiring: sources to plan to queue to strategy to collector to summary. The one place that knows them all.
+//!
+//! [`upload`] is what the command line and library users call; [`plan`] is its dry run. Blocking: call them
+//! from a plain thread, never inside a runtime.
+
+mod explain;
+mod feed;
+mod preflight;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::queue;
+use crate::report::{Collector, Ending, RunSummary};
+use crate::source::{Filter, S3Url};
+use crate::store::RetryObserver;
+use crate::strategy::{Choice, Clients, Evidence, Host, StrategyContext, build};
+use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
+use crate::usage;
+
+pub use explain::explain;
+pub use feed::{PlannedFile, PlannedAction, plan};
+pub use preflight::{BucketPolicy, connect};
+
+/// Tasks that may wait in the queue.
+const QUEUE_ITEMS: usize = 4_096;
+/// Memory that waiting tasks may take.
+const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+/// Events that may wait for the collector.
+const EVENT_BACKLOG: usize = 16_384;
+/// Time that aborting what is left over may take.
+const SWEEP_LIMIT: Duration = Duration::from_secs(4);
+
+/// Where paths come from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Files and directories, walked.
+    Paths(Vec<PathBuf>),
+    /// A list of paths relative to `base`: from a file, or from standard input when `list` is none.
+    List {
+        /// Directory that the paths are relative to.
+        base: PathBuf,
+        /// File to read.
+        list: Option<PathBuf>,
+        /// `\n` or NUL.
+        separator: u8,
+    },
+    /// Standard input becomes one object.
+    Stdin,
+}
+
+/// What to upload, and where to.
+#[derive(Clone, Debug)]
+pub struct UploadRequest {
+    /// Sources.
+    pub input: Input,
+    /// Bucket and prefix or key.
+    pub target: S3Url,
+    /// What is left out.
+    pub filter: Arc<Filter>,
+    /// Whether a missing bucket is made.
+    pub bucket_policy: BucketPolicy,
+    /// How.
+    pub config: Config,
+}
+
+/// Hears every event of a run, on one thread, in order.
+pub trait Monitor: Send {
+    /// One event.
+    fn notify(&mut self, event: &Event);
+}
+
+/// A monitor that does not listen.
+pub struct Silent;
+
+impl Monitor for Silent {
+    fn notify(&mut self, _event: &Event) {}
+}
+
+/// Uploads everything that `request` names and returns when the last outcome is recorded, every worker has
+/// ended and no multipart upload of this run is open.
+///
+/// Cancelling `cancel` stops the run in order: nothing new starts, requests in flight are dropped, open uploads
+/// are aborted, and what was not done is counted as cancelled.
+///
+/// # Errors
+/// When nothing could begin: settings, sources, credentials, server, bucket. What goes wrong later is in the
+/// summary: failed files in its records, the end of everything in [`RunSummary::ending`].
+pub fn upload(request: &UploadRequest, cancel: &CancellationToken, monitor: &mut dyn Monitor) -> Result<RunSummary> {
+    request.config.validate()?;
+    let source = feed::Source::open(request)?;
+    let choice = Choice::new(&request.config);
+    source.check(&choice)?;
+    usage::raise_open_file_limit();
+    let started = Started::now();
+    let (event_sink, events) = mpsc::sync_channel(EVENT_BACKLOG);
+    let sender = EventSender::new(move |event| {
+        // The collector outlives all senders; it only goes when it panicked, and then the run reports that.
+        let _ = event_sink.send(event);
+    });
+    let (context, tasks) = prepare(request, &choice, cancel, sender)?;
+    let collector = Mutex::new(Collector::default());
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| {
+            for event in events {
+                collector.lock().unwrap_or_else(PoisonError::into_inner).fold(&event);
+                monitor.notify(&event);
+            }
+        });
+        let run = context.run.clone();
+        let transfer = context.transfer.clone();
+        let feeder = scope.spawn(move || source.feed(&run, &transfer, &tasks));
+        let outcome = build(choice.strategy).run(&context);
+        // Whatever was not taken, because workers were lost or the run was cancelled, settles itself here.
+        while let Some(task) = context.tasks.receive_blocking() {
+            drop(task);
+        }
+        let fed = feeder.join().map_err(|_| Error::new(ErrorKind::Internal, "the walk panicked"));
+        sweep(&context);
+        let ended = Ended::of(&context);
+        drop(context);
+        outcome.and(fed).map(|()| ended)
+    });
+    let ended = outcome?;
+    let collector = collector.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(summarise(request, &choice, &started, collector, ended))
+}
+
+struct Started {
+    at: jiff::Zoned,
+    instant: Instant,
+    cpu_seconds: f64,
+}
+
+impl Started {
+    fn now() -> Self {
+        Self { at: jiff::Zoned::now(), instant: Instant::now(), cpu_seconds: usage::cpu_seconds() }
+    }
+}
+
+/// What is known when the workers have ended and before their context goes.
+struct Ended {
+    ending: Ending,
+    connections: u64,
+    workers: crate::strategy::WorkersSummary,
+    endpoint: String,
+}
+
+impl Ended {
+    fn of(context: &StrategyContext) -> Self {
+        let fatal = context.run.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ending = match fatal {
+            Some(cause) => Ending::Fatal { cause },
+            None if context.run.cancel.is_cancelled() => Ending::Cancelled,
+            None => Ending::Finished,
+        };
+        let workers = context.evidence.summary();
+        let connector = context.clients.connector();
+        let of_children: u64 = workers.children.iter().map(|child| child.connections_opened).sum();
+        let connections = connector.connections_opened() + of_children;
+        Self { ending, connections, workers, endpoint: connector.endpoint() }
+    }
+}
+
+/// Connects, checks the bucket, and puts together what the strategy needs.
+fn prepare(
+    request: &UploadRequest,
+    choice: &Choice,
+    cancel: &CancellationToken,
+    events: EventSender,
+) -> Result<(StrategyContext, queue::Sender<crate::transfer::Task>)> {
+    let config = &request.config;
+    let host = Arc::new(Host::new(choice)?);
+    let retries = events.clone();
+    let observer: RetryObserver = Arc::new(move |notice| retries.send(Event::Retry(notice)));
+    let connector = host.runtime.block_on(crate::store::Connector::resolve(&config.store, &config.transfer))?;
+    let clients = Clients::new(
+        connector.clone(),
+        &request.target.bucket,
+        choice,
+        config.transfer.retry,
+        observer,
+        host.clone(),
+    )?;
+    preflight::check_bucket(&clients, request.bucket_policy, cancel)?;
+    let (sender, tasks) = queue::bounded(QUEUE_ITEMS, QUEUE_BYTES);
+    let run = RunContext {
+        events,
+        // A run of its own: a fatal error stops it without cancelling the caller's token.
+        cancel: cancel.child_token(),
+        open_uploads: Arc::new(OpenUploads::default()),
+        fatal: Arc::default(),
+        threshold_bytes: config.transfer.multipart_threshold.bytes(),
+        part_bytes: config.transfer.part_size.bytes(),
+    };
+    let mut config = config.clone();
+    config.run.strategy = Some(choice.strategy);
+    config.run.client = Some(choice.client);
+    config.run.concurrency = choice.concurrency;
+    config.run.event_loops = Some(choice.event_loops).filter(|loops| *loops > 0);
+    config.run.processes = Some(choice.processes).filter(|processes| *processes > 0);
+    let transfer = TransferShared::new(config.transfer.clone(), connector);
+    let context = StrategyContext { tasks, run, clients, transfer, config, evidence: Arc::new(Evidence::default()) };
+    Ok((context, sender))
+}
+
+/// Aborts uploads that no worker could end: its process was killed, its thread panicked.
+fn sweep(context: &StrategyContext) {
+    let left = context.run.open_uploads.take();
+    if left.is_empty() {
+        return;
+    }
+    let store = context.clients.shared().clone();
+    let aborted = AtomicU64::new(0);
+    context.clients.host().runtime.block_on(async {
+        let aborts = left.iter().map(|(upload_id, key)| {
+            let (store, aborted) = (&store, &aborted);
+            async move {
+                match store.abort_multipart_upload(key, upload_id).await {
+                    Ok(()) => _ = aborted.fetch_add(1, Ordering::Relaxed),
+                    Err(error) => tracing::debug!(key, upload_id, %error, "an upload stays open"),
+                }
+            }
+        });
+        let _ = tokio::time::timeout(SWEEP_LIMIT, futures::future::join_all(aborts)).await;
+    });
+    let open = left.len() as u64 - aborted.into_inner();
+    if open > 0 {
+        tracing::warn!(open, "multipart uploads stay open on the server because it cannot be asked to abort them");
+    }
+}
+
+fn summarise(
+    request: &UploadRequest,
+    choice: &Choice,
+    started: &Started,
+    collector: Collector,
+    ended: Ended,
+) -> RunSummary {
+    let of_children: f64 = ended.workers.children.iter().map(|child| child.cpu_seconds).sum();
+    RunSummary {
+        v: 1,
+        strategy: choice.strategy,
+        client: choice.client,
+        concurrency: choice.concurrency,
+        target: request.target.to_string(),
+        endpoint: ended.endpoint,
+        started_at: started.at.timestamp().to_string(),
+        elapsed: started.instant.elapsed(),
+        service_time: collector.service_time(),
+        totals: collector.totals,
+        skipped_by_reason: collector.skipped_by_reason,
+        connections: ended.connections,
+        cpu_seconds: usage::cpu_seconds() - started.cpu_seconds + of_children,
+        peak_rss_bytes: usage::peak_rss_bytes(),
+        workers: ended.workers,
+        ending: ended.ending,
+        failures: collector.failures,
+        encoded: collector.encoded,
+    }
+}

@@ -1,0 +1,117 @@
+//! What a run comes to: totals, failures, figures. Folded from events by one collector; printed by `cli`.
+
+mod collect;
+mod text;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ClientMode, StrategyKind};
+use crate::event::{FileRecord, SkipReason, seconds};
+use crate::strategy::WorkersSummary;
+
+pub use collect::Collector;
+
+/// Failed records that a summary keeps whole; beyond that they are only counted.
+pub const KEPT_FAILURES: usize = 10_000;
+/// Encoded names that a summary keeps.
+pub const KEPT_ENCODED: usize = 1_000;
+
+/// Counts of files and bytes. `discovered = done + skipped + failed + cancelled` when a run has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Files and entries found.
+    pub discovered: u64,
+    /// In the bucket, proven.
+    pub done: u64,
+    /// Left out on purpose.
+    pub skipped: u64,
+    /// Not in the bucket.
+    pub failed: u64,
+    /// Not tried, or stopped on the way.
+    pub cancelled: u64,
+    /// Bytes of the files that are done.
+    pub bytes_done: u64,
+    /// Bytes of all files found.
+    pub bytes_discovered: u64,
+    /// Names whose keys are encodings.
+    pub encoded: u64,
+    /// Requests that were tried again.
+    pub retries: u64,
+}
+
+/// Time from a worker's taking a file to its outcome, over the files that are done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceTime {
+    /// Half of the files took at most this long.
+    #[serde(with = "seconds")]
+    pub p50: Duration,
+    /// 95 of 100.
+    #[serde(with = "seconds")]
+    pub p95: Duration,
+    /// 99 of 100.
+    #[serde(with = "seconds")]
+    pub p99: Duration,
+    /// The slowest.
+    #[serde(with = "seconds")]
+    pub max: Duration,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// Everything that was found has its outcome.
+    Finished,
+    /// Stopped from outside.
+    Cancelled,
+    /// Stopped because nothing could be uploaded any more.
+    Fatal {
+        /// What it died of.
+        cause: crate::transfer::FatalCause,
+    },
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Version of this structure.
+    pub v: u32,
+    /// Strategy that ran.
+    pub strategy: StrategyKind,
+    /// Client mode that ran.
+    pub client: ClientMode,
+    /// Requests in flight that were allowed.
+    pub concurrency: usize,
+    /// Where the objects went, as `s3://bucket/prefix`.
+    pub target: String,
+    /// Server address.
+    pub endpoint: String,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Makespan: from the first look at the sources to the last outcome.
+    #[serde(with = "seconds")]
+    pub elapsed: Duration,
+    /// Counts.
+    pub totals: Totals,
+    /// Skipped entries by reason.
+    pub skipped_by_reason: BTreeMap<SkipReason, u64>,
+    /// Service times.
+    pub service_time: ServiceTime,
+    /// Connections that were established.
+    pub connections: u64,
+    /// User and system time of this process and its children, in seconds.
+    pub cpu_seconds: f64,
+    /// Highest resident memory of this process, in bytes.
+    pub peak_rss_bytes: u64,
+    /// What can be proven about the workers.
+    pub workers: WorkersSummary,
+    /// How it ended.
+    pub ending: Ending,
+    /// Failed records, at most [`KEPT_FAILURES`].
+    pub failures: Vec<FileRecord>,
+    /// Encoded names, at most [`KEPT_ENCODED`]: pairs of path and key.
+    pub encoded: Vec<(String, String)>,
+}

@@ -1,0 +1,81 @@
+//! A summary as a few lines for people.
+
+use super::{Ending, RunSummary};
+use crate::units::{ByteSize, grouped, mean_rate, spoken};
+
+/// Failures that are shown; the rest is in the report.
+const SHOWN_FAILURES: usize = 10;
+
+impl RunSummary {
+    /// The lines that `cp` prints at its end.
+    pub fn text(&self) -> String {
+        let mut lines = vec![self.headline()];
+        lines.extend(self.skipped_line());
+        lines.extend(self.encoded_line());
+        lines.extend(self.failure_lines());
+        lines.push(format!(
+            "{} strategy, {} client, {} in flight; {} connections, {} retries; CPU {:.2} s, peak memory {}",
+            self.strategy.name(),
+            self.client.name(),
+            self.concurrency,
+            grouped(self.connections),
+            grouped(self.totals.retries),
+            self.cpu_seconds,
+            ByteSize(self.peak_rss_bytes),
+        ));
+        lines.join("\n")
+    }
+
+    fn headline(&self) -> String {
+        let totals = &self.totals;
+        if totals.discovered == 0 {
+            return format!("nothing to upload: no files were found for {}", self.target);
+        }
+        let files = if totals.done == 1 { "file" } else { "files" };
+        let head = format!(
+            "uploaded {} {files}, {} to {} in {} ({})",
+            grouped(totals.done),
+            ByteSize(totals.bytes_done),
+            self.target,
+            spoken(self.elapsed),
+            mean_rate(totals.bytes_done, self.elapsed),
+        );
+        match &self.ending {
+            Ending::Finished => head,
+            Ending::Cancelled | Ending::Fatal { .. } => {
+                format!("stopped early: {head}; {} not tried", grouped(totals.cancelled))
+            }
+        }
+    }
+
+    fn skipped_line(&self) -> Option<String> {
+        let reasons: Vec<String> =
+            self.skipped_by_reason.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).collect();
+        (!reasons.is_empty()).then(|| format!("skipped {}: {}", grouped(self.totals.skipped), reasons.join(", ")))
+    }
+
+    fn encoded_line(&self) -> Option<String> {
+        let (path, key) = self.encoded.first()?;
+        Some(format!(
+            "{} names are encoded in their keys, the first: {path:?} as {key:?}",
+            grouped(self.totals.encoded)
+        ))
+    }
+
+    fn failure_lines(&self) -> Vec<String> {
+        let total = self.totals.failed;
+        if total == 0 {
+            return Vec::new();
+        }
+        let mut lines = vec![format!("failed {} of {}:", grouped(total), grouped(self.totals.discovered))];
+        for record in self.failures.iter().take(SHOWN_FAILURES) {
+            if let crate::event::Outcome::Failed { failure } = &record.outcome {
+                lines.push(format!("  {}: {failure}", record.path));
+            }
+        }
+        if total > SHOWN_FAILURES as u64 {
+            lines.push(format!("  and {} more; --report FILE.json has them all", grouped(total - SHOWN_FAILURES as u64)));
+        }
+        lines
+    }
+}
