@@ -96,7 +96,8 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        let cause_text = cause.to_string();
+        // Some causes come as several lines; a message is one.
+        let cause_text = cause.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ").replace(":;", ":");
         // Many crates repeat their source in Display; once is enough.
         if !text.ends_with(&cause_text) {
             text.push_str(": ");

@@ -179,7 +179,6 @@ impl RunArgs {
 
 /// `--checksum-algorithm` as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "their names say it, in help too")]
 pub(super) enum ChecksumArg {
     Crc64nvme,
     Crc32c,

@@ -20,7 +20,7 @@ const ODD_NAMES: [&str; 8] = [
     "übergröße.txt",
     "日本語/ファイル.txt",
     "emoji 🚀.bin",
-    "plus+percent%25&quote'.txt",
+    "plus+percent%20&quote'.txt",
     ".hidden",
     "trailing space ",
     "deep/er/and/deep/er.txt",

@@ -67,11 +67,6 @@ fn labelled(label: &str, color: &str, text: &str) {
     }
 }
 
-/// Something the user should know and may act on.
-pub(super) fn warning(text: &str) {
-    labelled("warning", "33", text);
-}
-
 /// Why one thing did not work.
 pub(super) fn failure(text: &str) {
     labelled("error", "31", text);

@@ -46,7 +46,11 @@ pub fn explain(error: &StoreError, bucket: &str, connector: &Connector) -> Error
         Kind::Tls => (
             ErrorKind::Configuration,
             format!("no trusted connection to {place}"),
-            Some("if the server's certificate is signed by your own authority, name it with --ca-file FILE.pem".to_owned()),
+            Some(
+                "if its certificate is signed by your own authority, name that with --ca-file FILE.pem; \
+                 if it speaks plain HTTP, write http://"
+                    .to_owned(),
+            ),
         ),
         Kind::NotCredible => (
             ErrorKind::Server,
@@ -59,7 +63,11 @@ pub fn explain(error: &StoreError, bucket: &str, connector: &Connector) -> Error
             Some("check --endpoint-url and that the server runs".to_owned()),
         ),
         Kind::StorageFull => (ErrorKind::Server, format!("{place} has no space left"), None),
-        _ => (ErrorKind::Server, format!("{of_bucket} cannot be used"), None),
+        _ => (
+            ErrorKind::Server,
+            format!("{of_bucket} cannot be used"),
+            Some("check --endpoint-url; for MinIO it is the API port (9000), not the console (9001)".to_owned()),
+        ),
     };
     let explained = Error::new(kind, message).with_source(error.clone());
     match hint {

@@ -243,6 +243,10 @@ fn read_trust(path: &Path) -> Result<tls::TlsContext> {
     if certificates.is_empty() {
         return Err(unusable("holds no certificate"));
     }
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate).map_err(|error| unusable("holds something that is no certificate").with_source(error))?;
+    }
     let trust = tls::TrustStore::default().with_native_roots(true).with_pem_certificate(pem);
     tls::TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
         Error::new(ErrorKind::Configuration, format!("certificate file '{}' cannot be used", path.display()))

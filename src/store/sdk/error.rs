@@ -15,12 +15,14 @@ use crate::error::chain;
 use crate::store::error::{kind_of_code, kind_of_status};
 use crate::store::{StoreError, StoreErrorKind};
 
-/// Every cause of an error, from the outside in.
+/// Every cause of an error, from the outside in. `io::Error` passes over what it wraps in `source()`, so its
+/// inner error is taken by `get_ref`.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
         let error = next?;
-        next = error.source();
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source());
         Some(error)
     })
 }
@@ -107,7 +109,7 @@ fn dispatch(error: &(dyn StdError + 'static), connected: bool, timeout: bool) ->
     if io_kinds.contains(&io::ErrorKind::UnexpectedEof) && causes(error).any(is_body_error) {
         return StoreError::new(StoreErrorKind::LocalRead, "the file became shorter while it was sent");
     }
-    if let Some(cause) = causes(error).find_map(tls_trouble) {
+    if let Some(cause) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return StoreError::new(StoreErrorKind::Tls, format!("TLS: {cause}"));
     }
     let refused = io_kinds.iter().any(|kind| {
@@ -130,22 +132,12 @@ fn dispatch(error: &(dyn StdError + 'static), connected: bool, timeout: bool) ->
     StoreError::new(kind, format!("{prefix}: {}", innermost(error)))
 }
 
-/// `io::Error` hides its own source behind `get_ref`, so both are looked at.
 fn io_kinds(error: &(dyn StdError + 'static)) -> Vec<io::ErrorKind> {
     causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).collect()
 }
 
 fn is_body_error(cause: &(dyn StdError + 'static)) -> bool {
     cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user)
-}
-
-/// The certificate's fault, if it is one. rustls arrives wrapped in an `io::Error`.
-fn tls_trouble<'a>(cause: &'a (dyn StdError + 'static)) -> Option<String> {
-    let inner: &'a (dyn StdError + 'static) = match cause.downcast_ref::<io::Error>() {
-        Some(io_error) => io_error.get_ref()? as &(dyn StdError + 'static),
-        None => cause,
-    };
-    inner.downcast_ref::<rustls::Error>().map(ToString::to_string)
 }
 
 /// The request was never built or signed.
