@@ -201,6 +201,17 @@ pub struct ObjectAttributes {
     pub server_side_encryption: Option<String>,
 }
 
+/// What happens when the bucket is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BucketPolicy {
+    /// The run ends.
+    #[default]
+    MustExist,
+    /// It is made.
+    Create,
+}
+
 /// How tries after a failed request are spaced and bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetrySettings {

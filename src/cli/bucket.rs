@@ -8,9 +8,9 @@ use super::exit_code::ExitCode;
 use super::{embedded, printer};
 use crate::config::{Config, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{connect, explain};
+use crate::pipeline::connect;
 use crate::source::S3Url;
-use crate::store::{ListPage, StoreErrorKind};
+use crate::store::{ListPage, StoreErrorKind, explain};
 
 /// List objects
 #[derive(Args, Clone, Debug)]

@@ -3,9 +3,8 @@
 //! [`upload`] is what the command line and library users call; [`plan`] is its dry run. Blocking: call them
 //! from a plain thread, never inside a runtime.
 
-mod explain;
+mod connect;
 mod feed;
-mod preflight;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,20 +14,19 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{BucketPolicy, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::queue;
 use crate::report::{Collector, Ending, RunSummary};
 use crate::source::{Filter, S3Url};
-use crate::store::RetryObserver;
+use crate::store::{RetryObserver, check_bucket, first_contact};
 use crate::strategy::{Choice, Clients, Evidence, Host, StrategyContext, build};
 use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
 use crate::usage;
 
-pub use explain::explain;
-pub use feed::{PlannedFile, PlannedAction, plan};
-pub use preflight::{BucketPolicy, connect};
+pub use connect::connect;
+pub use feed::{PlannedAction, PlannedFile, plan};
 
 /// Tasks that may wait in the queue.
 const QUEUE_ITEMS: usize = 4_096;
@@ -190,7 +188,10 @@ fn prepare(
         observer,
         host.clone(),
     )?;
-    preflight::check_bucket(&clients, request.bucket_policy, cancel)?;
+    // Worker processes have clients of their own; the first of them asks.
+    if choice.processes == 0 {
+        ask_for_bucket(&clients, request.bucket_policy, cancel)?;
+    }
     let (sender, tasks) = queue::bounded(QUEUE_ITEMS, QUEUE_BYTES);
     let run = RunContext {
         events,
@@ -208,8 +209,28 @@ fn prepare(
     config.run.event_loops = Some(choice.event_loops).filter(|loops| *loops > 0);
     config.run.processes = Some(choice.processes).filter(|processes| *processes > 0);
     let transfer = TransferShared::new(config.transfer.clone(), connector);
-    let context = StrategyContext { tasks, run, clients, transfer, config, evidence: Arc::new(Evidence::default()) };
+    let context = StrategyContext {
+        tasks,
+        run,
+        clients,
+        transfer,
+        config,
+        bucket_policy: request.bucket_policy,
+        evidence: Arc::new(Evidence::default()),
+    };
     Ok((context, sender))
+}
+
+fn ask_for_bucket(clients: &Clients, policy: BucketPolicy, cancel: &CancellationToken) -> Result<()> {
+    let store = clients.for_first_contact(first_contact);
+    let check = check_bucket(store.as_ref(), clients.connector(), clients.bucket(), policy);
+    clients.host().runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped before anything was sent")),
+            outcome = check => outcome,
+        }
+    })
 }
 
 /// Aborts uploads that no worker could end: its process was killed, its thread panicked.

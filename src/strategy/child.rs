@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::clients::{Clients, Host, own_runtime};
 use super::evidence::ChildUsage;
-use super::protocol::{FromChild, Init, ToChild};
+use super::protocol::{Contact, FromChild, Init, Refusal, ToChild};
 use super::worker_loop::on_threads;
 use super::Choice;
 use crate::config::ClientMode;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::event::{Failure, FailureKind};
-use crate::store::{Connector, RetryObserver};
+use crate::store::{Connector, RetryObserver, check_bucket, first_contact};
 use crate::transfer::{LocalSteps, Step, StepDone, StepError, Steps as _, TransferShared};
 
 type Output = Arc<Mutex<dyn Write + Send>>;
@@ -37,7 +37,8 @@ fn broken(what: &str) -> Error {
 
 /// What the threads of a child share.
 struct Child {
-    steps: async_channel::Receiver<(u64, Step)>,
+    /// One queue a thread: the parent says which thread does what, so that a worker keeps its client.
+    steps: Vec<async_channel::Receiver<(u64, Step)>>,
     clients: Clients,
     transfer: Arc<TransferShared>,
     output: Output,
@@ -58,22 +59,23 @@ pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) 
     let (clients, transfer) = match set_up(&init, &output) {
         Ok(parts) => parts,
         Err(error) => {
-            say(&output, &FromChild::Ready { error: Some(chain(&error)) });
-            return Err(error);
+            let hint = error.hint().map(str::to_owned);
+            say(&output, &FromChild::Refused(Refusal { kind: error.kind(), message: chain(&error), hint }));
+            return Ok(());
         }
     };
-    say(&output, &FromChild::Ready { error: None });
     let connector = clients.connector().clone();
-    let (sender, steps) = async_channel::unbounded();
+    say(&output, &FromChild::Ready(connector.server()));
+    let (senders, steps): (Vec<_>, _) = (0..init.threads.max(1)).map(|_| async_channel::unbounded()).unzip();
     let child = Child { steps, clients, transfer, output: output.clone(), cancel: CancellationToken::new() };
     let cancel = child.cancel.clone();
     std::thread::scope(|scope| {
         let threads = init.threads.max(1);
-        let workers = scope.spawn(move || on_threads(threads, &Arc::default(), |_| serve(&child)));
-        read_steps(input, &sender, &cancel);
+        let workers = scope.spawn(move || on_threads(threads, &Arc::default(), |thread| serve(&child, thread)));
+        read_steps(input, &senders, &cancel);
         // The parent closes the pipe after the last answer; if it died instead, nobody wants what is in hand.
         cancel.cancel();
-        drop(sender);
+        drop(senders);
         workers.join().unwrap_or_else(|_| Err(broken("a thread panicked")))
     })?;
     say(&output, &FromChild::Bye(usage(&connector)));
@@ -96,20 +98,26 @@ fn set_up(init: &Init, output: &Output) -> Result<(Clients, Arc<TransferShared>)
     choice.concurrency = init.threads;
     let host = Arc::new(Host::for_child(choice.client)?);
     let connector = host.runtime.block_on(Connector::resolve(&config.store, &config.transfer))?;
-    connector.assume_server(init.server);
     let retries = output.clone();
     let observer: RetryObserver = Arc::new(move |notice| say(&retries, &FromChild::Retry(notice)));
     let transfer = TransferShared::new(config.transfer.clone(), connector.clone());
-    let clients = Clients::new(connector, &init.bucket, &choice, config.transfer.retry, observer, host)?;
+    let clients = Clients::new(connector.clone(), &init.bucket, &choice, config.transfer.retry, observer, host)?;
+    match init.contact {
+        Contact::Made(server) => connector.assume_server(server),
+        Contact::First(policy) => {
+            let store = clients.for_first_contact(first_contact);
+            clients.host().runtime.block_on(check_bucket(store.as_ref(), &connector, &init.bucket, policy))?;
+        }
+    }
     Ok((clients, transfer))
 }
 
-fn read_steps(input: impl BufRead, steps: &async_channel::Sender<(u64, Step)>, cancel: &CancellationToken) {
+fn read_steps(input: impl BufRead, steps: &[async_channel::Sender<(u64, Step)>], cancel: &CancellationToken) {
     for line in input.lines() {
         let Ok(line) = line else { return };
         match serde_json::from_str(&line) {
-            Ok(ToChild::Do { id, step }) => {
-                if steps.send_blocking((id, step)).is_err() {
+            Ok(ToChild::Do { id, thread, step }) => {
+                if steps[thread % steps.len()].send_blocking((id, step)).is_err() {
                     return;
                 }
             }
@@ -122,11 +130,11 @@ fn read_steps(input: impl BufRead, steps: &async_channel::Sender<(u64, Step)>, c
     }
 }
 
-/// One thread: takes steps, one at a time.
-fn serve(child: &Child) -> Result<()> {
+/// One thread: takes its steps, one at a time.
+fn serve(child: &Child, thread: usize) -> Result<()> {
     let serve = async {
         let clients = child.clients.for_worker()?;
-        while let Ok((id, step)) = child.steps.recv().await {
+        while let Ok((id, step)) = child.steps[thread].recv().await {
             let steps = LocalSteps::new(clients.for_task()?, child.transfer.clone());
             let outcome = AssertUnwindSafe(do_step(&steps, step, &child.cancel)).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|_| {

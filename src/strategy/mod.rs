@@ -18,7 +18,7 @@ mod worker_loop;
 
 use std::sync::Arc;
 
-use crate::config::{ClientMode, Config, StrategyKind};
+use crate::config::{BucketPolicy, ClientMode, Config, StrategyKind};
 use crate::error::Result;
 use crate::queue::Receiver;
 use crate::transfer::{RunContext, Task, TransferShared};
@@ -39,6 +39,8 @@ pub struct StrategyContext {
     pub transfer: Arc<TransferShared>,
     /// Settings; `run` holds what was chosen, not what was asked for.
     pub config: Config,
+    /// For strategies whose workers make the first contact themselves.
+    pub bucket_policy: BucketPolicy,
     /// What a test can count afterwards.
     pub evidence: Arc<Evidence>,
 }
@@ -52,6 +54,7 @@ impl StrategyContext {
             clients: self.clients.clone(),
             transfer: self.transfer.clone(),
             config: self.config.clone(),
+            bucket_policy: self.bucket_policy,
             evidence: self.evidence.clone(),
         }
     }

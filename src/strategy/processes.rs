@@ -17,10 +17,11 @@ use futures::future::join_all;
 use tokio::sync::oneshot;
 
 use super::evidence::ChildUsage;
-use super::protocol::{FromChild, Init, ToChild};
+use super::protocol::{Contact, FromChild, Init, Refusal, ToChild};
 use super::{Strategy, StrategyContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Failure, FailureKind, WorkerId};
+use crate::store::ServerKind;
 use crate::transfer::{EventSender, Step, StepDone, StepError, Steps, drive};
 use crate::units::ByteSize;
 
@@ -32,13 +33,12 @@ pub(super) struct Processes;
 impl Strategy for Processes {
     fn run(&self, context: &StrategyContext) -> Result<()> {
         let children = start_all(context)?;
-        let slots: Vec<(usize, Arc<Link>)> = children
+        let slots: Vec<Slot> = children
             .iter()
-            .flat_map(|child| std::iter::repeat_n(child.link.clone(), child.threads))
-            .enumerate()
+            .flat_map(|child| (0..child.threads).map(|thread| Slot { link: child.link.clone(), thread }))
             .collect();
         let outcome = context.clients.host().runtime.block_on(async {
-            let work = join_all(slots.iter().map(|(worker, link)| pull(*worker, link, context)));
+            let work = join_all(slots.iter().enumerate().map(|(worker, slot)| pull(worker, slot, context)));
             let cancel = async {
                 context.run.cancel.cancelled().await;
                 for child in &children {
@@ -59,35 +59,46 @@ impl Strategy for Processes {
 }
 
 /// One slot: as many as there are requests in flight. Stops when its child is gone.
-async fn pull(worker: usize, link: &Arc<Link>, context: &StrategyContext) {
-    let id = WorkerId { worker, pid: link.pid };
-    while link.is_alive() {
+async fn pull(worker: usize, slot: &Slot, context: &StrategyContext) {
+    let id = WorkerId { worker, pid: slot.link.pid };
+    while slot.link.is_alive() {
         let Some(task) = context.tasks.receive().await else { return };
         let _in_flight = context.evidence.take_up(worker);
-        drive(task, link.as_ref(), &context.run, id).await;
+        drive(task, slot, &context.run, id).await;
     }
 }
 
+/// Starts the first child, which looks at the bucket, and then the others.
 fn start_all(context: &StrategyContext) -> Result<Vec<Child>> {
     let run = &context.config.run;
     let count = run.processes.unwrap_or(1).max(1);
-    let mut children = Vec::with_capacity(count);
-    for number in 0..count {
-        // What does not divide evenly goes to the first ones.
-        let threads = run.concurrency / count + usize::from(number < run.concurrency % count);
-        children.push(Child::start(threads, count, context)?);
+    // What does not divide evenly goes to the first ones.
+    let threads = |number: usize| run.concurrency / count + usize::from(number < run.concurrency % count);
+    let first = Child::start(threads(0), count, Contact::First(context.bucket_policy), context)?;
+    let contact = Contact::Made(first.wait_until_ready(context)?);
+    let mut children = vec![first];
+    for number in 1..count {
+        children.push(Child::start(threads(number), count, contact, context)?);
     }
-    for child in &children {
-        child.wait_until_ready()?;
+    for child in &children[1..] {
+        child.wait_until_ready(context)?;
     }
     Ok(children)
 }
+
+/// One request in flight: a thread of a child.
+struct Slot {
+    link: Arc<Link>,
+    thread: usize,
+}
+
+type Readiness = std::result::Result<ServerKind, Refusal>;
 
 struct Child {
     process: ChildProcess,
     link: Arc<Link>,
     reader: Option<JoinHandle<()>>,
-    ready: std::sync::mpsc::Receiver<Option<String>>,
+    ready: std::sync::mpsc::Receiver<Readiness>,
     threads: usize,
 }
 
@@ -105,7 +116,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Child {
-    fn start(threads: usize, processes: usize, context: &StrategyContext) -> Result<Self> {
+    fn start(threads: usize, processes: usize, contact: Contact, context: &StrategyContext) -> Result<Self> {
         let cannot = |error: std::io::Error| {
             Error::new(ErrorKind::Internal, "a worker process cannot be started")
                 .with_source(error)
@@ -131,7 +142,7 @@ impl Child {
             next_id: AtomicU64::new(0),
             usage: Mutex::new(None),
         });
-        link.send(&ToChild::Init(Box::new(init(threads, processes, context))));
+        link.send(&ToChild::Init(Box::new(init(threads, processes, contact, context))));
         let (say_ready, ready) = std::sync::mpsc::channel();
         let reader = {
             let (link, events) = (link.clone(), context.run.events.clone());
@@ -143,12 +154,23 @@ impl Child {
         Ok(Self { process, link, reader: Some(reader), ready, threads })
     }
 
-    fn wait_until_ready(&self) -> Result<()> {
-        match self.ready.recv() {
-            Ok(None) => Ok(()),
-            Ok(Some(message)) => Err(Error::new(ErrorKind::Internal, format!("a worker process cannot work: {message}"))),
-            Err(_) => Err(Error::new(ErrorKind::Internal, "a worker process ended at once")
-                .with_hint("programs that use the s3haul library must answer to '__worker'; see RunSettings::worker_program")),
+    fn wait_until_ready(&self, context: &StrategyContext) -> Result<ServerKind> {
+        use std::sync::mpsc::RecvTimeoutError as Trouble;
+        loop {
+            return match self.ready.recv_timeout(Duration::from_millis(100)) {
+                Ok(Ok(server)) => Ok(server),
+                Ok(Err(refusal)) => {
+                    let error = Error::new(refusal.kind, refusal.message);
+                    Err(match refusal.hint {
+                        Some(hint) => error.with_hint(hint),
+                        None => error,
+                    })
+                }
+                Err(Trouble::Timeout) if !context.run.cancel.is_cancelled() => continue,
+                Err(Trouble::Timeout) => Err(Error::new(ErrorKind::Interrupted, "stopped before anything was sent")),
+                Err(Trouble::Disconnected) => Err(Error::new(ErrorKind::Internal, "a worker process ended at once")
+                    .with_hint("a program that uses the library must answer to '__worker'; see RunSettings::worker_program")),
+            };
         }
     }
 
@@ -192,14 +214,14 @@ impl Drop for Child {
     }
 }
 
-fn init(threads: usize, processes: usize, context: &StrategyContext) -> Init {
+fn init(threads: usize, processes: usize, contact: Contact, context: &StrategyContext) -> Init {
     let mut config = context.config.clone();
     let share = |total: u64| (total / processes as u64).max(1);
     let transfer = &mut config.transfer;
     // A share may be smaller than one file that goes up in one PUT; such a file then goes alone.
     transfer.memory = ByteSize(share(transfer.memory.bytes()).max(transfer.multipart_threshold.bytes()));
     transfer.bandwidth = transfer.bandwidth.map(|rate| crate::units::Rate(ByteSize(share(rate.0.bytes()))));
-    Init { config, bucket: context.clients.bucket().to_owned(), threads, server: context.clients.connector().server() }
+    Init { config, bucket: context.clients.bucket().to_owned(), threads, contact }
 }
 
 impl Link {
@@ -214,13 +236,12 @@ impl Link {
         lock(&self.stdin).as_mut().is_some_and(|stdin| stdin.write_all(&line).is_ok())
     }
 
-    fn read(&self, stdout: ChildStdout, events: &EventSender, ready: &std::sync::mpsc::Sender<Option<String>>) {
+    fn read(&self, stdout: ChildStdout, events: &EventSender, ready: &std::sync::mpsc::Sender<Readiness>) {
         for line in BufReader::new(stdout).lines() {
             let Ok(line) = line else { break };
             match serde_json::from_str(&line) {
-                Ok(FromChild::Ready { error }) => {
-                    let _ = ready.send(error);
-                }
+                Ok(FromChild::Ready(server)) => _ = ready.send(Ok(server)),
+                Ok(FromChild::Refused(refusal)) => _ = ready.send(Err(refusal)),
                 Ok(FromChild::Done { id, outcome }) => {
                     let sender = lock(&self.waiting).as_mut().and_then(|waiting| waiting.remove(&id));
                     if let Some(sender) = sender {
@@ -246,17 +267,18 @@ impl Link {
 }
 
 #[async_trait]
-impl Steps for Link {
+impl Steps for Slot {
     async fn run(&self, step: Step) -> Result<StepDone, StepError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let link = &self.link;
+        let id = link.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        match lock(&self.waiting).as_mut() {
+        match lock(&link.waiting).as_mut() {
             Some(waiting) => waiting.insert(id, sender),
-            None => return Err(self.lost()),
+            None => return Err(link.lost()),
         };
-        if !self.send(&ToChild::Do { id, step }) {
-            return Err(self.lost());
+        if !link.send(&ToChild::Do { id, thread: self.thread, step }) {
+            return Err(link.lost());
         }
-        receiver.await.unwrap_or_else(|_| Err(self.lost()))
+        receiver.await.unwrap_or_else(|_| Err(link.lost()))
     }
 }

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::evidence::ChildUsage;
-use crate::config::Config;
+use crate::config::{BucketPolicy, Config};
+use crate::error::ErrorKind;
 use crate::event::RetryNotice;
+use crate::store::ServerKind;
 use crate::transfer::{Step, StepDone, StepError};
 
 /// The first line to a child.
@@ -16,8 +18,26 @@ pub(super) struct Init {
     pub(super) bucket: String,
     /// Threads that do steps.
     pub(super) threads: usize,
-    /// The parent has seen the server and knows how far it can be trusted.
-    pub(super) server: crate::store::ServerKind,
+    /// The first child looks at the bucket; the others are told what it found.
+    pub(super) contact: Contact,
+}
+
+/// See [`Init`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Contact {
+    /// Check server, credentials and bucket before anything else.
+    First(BucketPolicy),
+    /// They are good, and this is the server.
+    Made(ServerKind),
+}
+
+/// Why a child cannot work: an [`crate::error::Error`] that can travel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    pub(super) kind: ErrorKind,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
 }
 
 /// Parent to child.
@@ -26,9 +46,10 @@ pub(super) struct Init {
 pub(super) enum ToChild {
     /// Comes first, once.
     Init(Box<Init>),
-    /// Do this and answer with the same id.
+    /// Do this on this thread and answer with the same id.
     Do {
         id: u64,
+        thread: usize,
         step: Step,
     },
     /// Abandon everything but aborts.
@@ -39,10 +60,10 @@ pub(super) enum ToChild {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum FromChild {
-    /// It has what it needs, or cannot work at all.
-    Ready {
-        error: Option<String>,
-    },
+    /// It has what it needs, and this is the server.
+    Ready(ServerKind),
+    /// It cannot work at all. The last line.
+    Refused(Refusal),
     Done {
         id: u64,
         outcome: Result<StepDone, StepError>,

@@ -103,8 +103,8 @@ mod tests {
         for (algorithm, value) in [
             (Crc32, "y/Q5Jg=="),
             (Crc32C, "4waSgw=="),
-            (Crc64Nvme, "rosUhgyJmPo="),
-            (Sha, "FeKw06tDOJHrC5/Abh8XhAuw+M6jOzGL5P5VL1gyeeo="),
+            (Crc64Nvme, "rosUhgp5mIg="),
+            (Sha, "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
         ] {
             assert_eq!(of_bytes(algorithm, b"123456789").value, value, "{algorithm:?}");
         }

@@ -13,17 +13,17 @@ use sha2::{Digest as _, Sha256};
 
 /// The servers that a suite runs against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Embedded,
     Minio,
 }
 
 /// A server under test.
-pub struct Server {
-    pub url: String,
-    pub access_key: String,
-    pub secret_key: String,
-    pub embedded: Option<ServerHandle>,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+    pub(crate) embedded: Option<ServerHandle>,
     _data: Option<tempfile::TempDir>,
 }
 
@@ -32,14 +32,14 @@ fn variable(name: &str) -> Option<String> {
 }
 
 impl Server {
-    pub fn start(kind: Kind) -> Self {
+    pub(crate) fn start(kind: Kind) -> Self {
         match kind {
             Kind::Embedded => Self::embedded(),
             Kind::Minio => Self::minio(),
         }
     }
 
-    pub fn embedded() -> Self {
+    pub(crate) fn embedded() -> Self {
         let data = tempfile::tempdir().expect("temporary directory");
         let config = ServerConfig {
             data_directory: data.path().to_owned(),
@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// The MinIO that `tests/run` started. Its absence is a failure, never a silent pass.
-    pub fn minio() -> Self {
+    pub(crate) fn minio() -> Self {
         let url = variable("S3HAUL_TEST_ENDPOINT")
             .expect("no MinIO to test against: run tests/run, or set S3HAUL_TEST_ENDPOINT, or S3HAUL_TEST_EMBEDDED_ONLY=1");
         Self {
@@ -70,16 +70,16 @@ impl Server {
         }
     }
 
-    pub fn handle(&self) -> &ServerHandle {
+    pub(crate) fn handle(&self) -> &ServerHandle {
         self.embedded.as_ref().expect("only the embedded server counts")
     }
 
-    pub fn oracle(&self, bucket: &str) -> Oracle {
+    pub(crate) fn oracle(&self, bucket: &str) -> Oracle {
         Oracle::new(&self.url, &self.access_key, &self.secret_key, bucket)
     }
 
     /// The binary with this server's credentials and nobody else's settings.
-    pub fn s3haul(&self) -> Command {
+    pub(crate) fn s3haul(&self) -> Command {
         let mut command = binary();
         command
             .env("AWS_ACCESS_KEY_ID", &self.access_key)
@@ -90,7 +90,7 @@ impl Server {
 }
 
 /// True when the run was told that there is no MinIO, which it says loudly itself.
-pub fn embedded_only() -> bool {
+pub(crate) fn embedded_only() -> bool {
     variable("S3HAUL_TEST_EMBEDDED_ONLY").is_some()
 }
 
@@ -110,7 +110,7 @@ macro_rules! on_both_servers {
 }
 
 /// The binary in an environment of its own.
-pub fn binary() -> Command {
+pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_s3haul"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -128,17 +128,17 @@ pub fn binary() -> Command {
 static BUCKETS: AtomicUsize = AtomicUsize::new(0);
 
 /// A bucket name that no other test uses.
-pub fn bucket(topic: &str) -> String {
+pub(crate) fn bucket(topic: &str) -> String {
     let number = BUCKETS.fetch_add(1, Ordering::Relaxed);
     let random = fastrand::u32(..);
     format!("t-{topic}-{number}-{random:x}")
 }
 
 /// What a finished command left.
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Ran {
@@ -152,19 +152,19 @@ impl From<Output> for Ran {
 }
 
 /// Runs to the end.
-pub fn run(command: &mut Command) -> Ran {
+pub(crate) fn run(command: &mut Command) -> Ran {
     command.output().expect("the binary runs").into()
 }
 
 impl Ran {
     #[track_caller]
-    pub fn expect_code(self, code: i32) -> Self {
+    pub(crate) fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
     /// The events of `--output json` with this name.
-    pub fn events(&self, name: &str) -> Vec<serde_json::Value> {
+    pub(crate) fn events(&self, name: &str) -> Vec<serde_json::Value> {
         self.stdout
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("each line is JSON"))
@@ -172,27 +172,27 @@ impl Ran {
             .collect()
     }
 
-    pub fn summary(&self) -> serde_json::Value {
+    pub(crate) fn summary(&self) -> serde_json::Value {
         self.events("summary").pop().unwrap_or_else(|| panic!("no summary; stderr:\n{}", self.stderr))
     }
 }
 
 /// A tree of files to upload.
-pub struct Tree {
+pub(crate) struct Tree {
     directory: tempfile::TempDir,
 }
 
 impl Tree {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { directory: tempfile::tempdir().expect("temporary directory") }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// Writes a file and returns its path.
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().expect("below the tree")).expect("directories");
         fs::write(&path, content).expect("file");
@@ -200,7 +200,7 @@ impl Tree {
     }
 
     /// `count` files of `bytes` random bytes each, in a few directories.
-    pub fn many(&self, count: usize, bytes: usize) {
+    pub(crate) fn many(&self, count: usize, bytes: usize) {
         for number in 0..count {
             self.file(&format!("d{}/f{number:05}", number % 7), random(bytes));
         }
@@ -208,14 +208,14 @@ impl Tree {
 }
 
 /// Bytes that do not compress or repeat.
-pub fn random(bytes: usize) -> Vec<u8> {
+pub(crate) fn random(bytes: usize) -> Vec<u8> {
     let mut content = vec![0; bytes];
     fastrand::fill(&mut content);
     content
 }
 
 /// SHA-256 of every file below `root` by relative name, as `sha256sum` would see it.
-pub fn digests(root: &Path) -> BTreeMap<String, String> {
+pub(crate) fn digests(root: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -232,19 +232,19 @@ pub fn digests(root: &Path) -> BTreeMap<String, String> {
     found
 }
 
-pub fn sha256(content: &[u8]) -> String {
+pub(crate) fn sha256(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Looks into a bucket with the SDK directly: none of s3haul's code has a part in it.
-pub struct Oracle {
+pub(crate) struct Oracle {
     runtime: tokio::runtime::Runtime,
-    pub client: Client,
-    pub bucket: String,
+    pub(crate) client: Client,
+    pub(crate) bucket: String,
 }
 
 impl Oracle {
-    pub fn new(url: &str, access_key: &str, secret_key: &str, bucket: &str) -> Self {
+    pub(crate) fn new(url: &str, access_key: &str, secret_key: &str, bucket: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -257,17 +257,17 @@ impl Oracle {
         Self { runtime, client, bucket: bucket.to_owned() }
     }
 
-    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
 
-    pub fn make_bucket(&self) -> &Self {
+    pub(crate) fn make_bucket(&self) -> &Self {
         self.block_on(self.client.create_bucket().bucket(&self.bucket).send()).expect("bucket");
         self
     }
 
     /// All keys below `prefix`.
-    pub fn keys(&self, prefix: &str) -> Vec<String> {
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         let mut keys = Vec::new();
         self.block_on(async {
             let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
@@ -278,30 +278,30 @@ impl Oracle {
         keys
     }
 
-    pub fn read(&self, key: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, key: &str) -> Vec<u8> {
         self.block_on(async {
             let output = self.client.get_object().bucket(&self.bucket).key(key).send().await.expect("object");
             output.body.collect().await.expect("body").to_vec()
         })
     }
 
-    pub fn exists(&self, key: &str) -> bool {
+    pub(crate) fn exists(&self, key: &str) -> bool {
         self.block_on(self.client.head_object().bucket(&self.bucket).key(key).send()).is_ok()
     }
 
-    pub fn head(&self, key: &str) -> aws_sdk_s3::operation::head_object::HeadObjectOutput {
+    pub(crate) fn head(&self, key: &str) -> aws_sdk_s3::operation::head_object::HeadObjectOutput {
         let mode = aws_sdk_s3::types::ChecksumMode::Enabled;
         self.block_on(self.client.head_object().bucket(&self.bucket).key(key).checksum_mode(mode).send()).expect("head")
     }
 
     /// SHA-256 of every object below `prefix`, by key without the prefix.
-    pub fn digests(&self, prefix: &str) -> BTreeMap<String, String> {
+    pub(crate) fn digests(&self, prefix: &str) -> BTreeMap<String, String> {
         let keys = self.keys(prefix);
         keys.iter().map(|key| (key[prefix.len()..].to_owned(), sha256(&self.read(key)))).collect()
     }
 
     /// Open multipart uploads of one key: MinIO lists them for an exact key only.
-    pub fn open_uploads(&self, key: &str) -> usize {
+    pub(crate) fn open_uploads(&self, key: &str) -> usize {
         let listing = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key).send();
         self.block_on(listing).expect("uploads").uploads().len()
     }

@@ -1,7 +1,7 @@
 //! A store's answer as the error that ends a run: what, where, next step.
 
+use super::{Connector, StoreError, StoreErrorKind};
 use crate::error::{Error, ErrorKind};
-use crate::store::{Connector, StoreError, StoreErrorKind};
 
 /// Says what `error` means for `bucket` and what to do about it.
 pub fn explain(error: &StoreError, bucket: &str, connector: &Connector) -> Error {

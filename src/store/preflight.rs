@@ -1,0 +1,62 @@
+//! Before the first byte: is the server there, does it know us, is the bucket there?
+//!
+//! Called once a run, through a store that the run uses anyway, so that no extra connection is made.
+
+use std::time::Duration;
+
+use super::explain::explain;
+use super::{Connector, ObjectStore, StoreError, StoreErrorKind};
+use crate::config::{BucketPolicy, RetrySettings};
+use crate::error::Result;
+
+/// The first contact is not given minutes: a wrong address should be said at once.
+const FIRST_CONTACT: Duration = Duration::from_secs(4);
+
+/// The limits of a first contact, made from those of the run.
+pub fn first_contact(retry: RetrySettings) -> RetrySettings {
+    RetrySettings {
+        outage_limit: FIRST_CONTACT,
+        answer_limit: retry.answer_limit.min(Duration::from_secs(30)),
+        budget: retry.budget.min(Duration::from_mins(1)),
+        retries: retry.retries.min(4),
+        ..retry
+    }
+}
+
+/// Checks server, credentials and bucket; makes a missing bucket where `policy` says so.
+///
+/// # Errors
+/// What is wrong, explained.
+pub async fn check_bucket(
+    store: &dyn ObjectStore,
+    connector: &Connector,
+    bucket: &str,
+    policy: BucketPolicy,
+) -> Result<()> {
+    let error = match store.head_bucket().await {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    let error = match (error.kind, policy) {
+        (StoreErrorKind::NoSuchBucket, BucketPolicy::Create) => match store.create_bucket().await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        },
+        (StoreErrorKind::AccessDenied, _) => match why_denied(store).await {
+            // Credentials that may write but not look are enough; the first object will tell.
+            None => return Ok(()),
+            Some(error) => error,
+        },
+        _ => error,
+    };
+    Err(explain(&error, bucket, connector))
+}
+
+/// HEAD answers carry no code, so a listing is asked for to learn one. `None`: the credentials are good.
+async fn why_denied(store: &dyn ObjectStore) -> Option<StoreError> {
+    match store.list_objects("", false, None).await {
+        Ok(_) => None,
+        Err(error) if error.kind == StoreErrorKind::AccessDenied => None,
+        Err(error) => Some(error),
+    }
+}
