@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{MAX_PART_BYTES, MIN_PART_BYTES};
-use crate::units::{ByteSize, Rate};
+use crate::units::{ByteSize, KIB, Rate};
 
 /// Part size unless asked otherwise.
 pub const DEFAULT_PART_SIZE: ByteSize = ByteSize::mib(16);
@@ -227,6 +227,9 @@ pub struct RetrySettings {
     pub answer_limit: Duration,
     /// The same for CompleteMultipartUpload, which may take minutes.
     pub complete_limit: Duration,
+    /// Slowest connection worth waiting for, per second. A kernel may hold megabytes of a body that was handed
+    /// over, so an answer gets the time that they take at this rate on top.
+    pub slowest_link: ByteSize,
 }
 
 impl Default for RetrySettings {
@@ -238,6 +241,7 @@ impl Default for RetrySettings {
             stall_limit: Duration::from_secs(30),
             answer_limit: Duration::from_mins(1),
             complete_limit: Duration::from_mins(15),
+            slowest_link: ByteSize(16 * KIB),
         }
     }
 }
@@ -348,8 +352,10 @@ impl TransferSettings {
     fn validate(&self) -> Result<()> {
         let part = self.part_size;
         if !(MIN_PART_BYTES..=MAX_PART_BYTES).contains(&part.bytes()) {
-            return Err(usage(format!("'--part-size {part}' is not between 5 MiB and 5 GiB"))
-                .with_hint("S3 takes parts of 5 MiB to 5 GiB; the default is 16MiB"));
+            return Err(
+                usage(format!("'--part-size {part}' is not between 5 MiB and 5 GiB"))
+                    .with_hint("S3 takes parts of 5 MiB to 5 GiB; the default is 16MiB"),
+            );
         }
         if self.multipart_threshold.bytes() > MAX_PART_BYTES {
             return Err(usage(format!(
@@ -357,7 +363,10 @@ impl TransferSettings {
                 self.multipart_threshold
             )));
         }
-        for (flag, size) in [("--part-size", part), ("--multipart-threshold", self.multipart_threshold)] {
+        for (flag, size) in [
+            ("--part-size", part),
+            ("--multipart-threshold", self.multipart_threshold),
+        ] {
             if size > self.memory {
                 return Err(usage(format!(
                     "'--memory {}' is smaller than '{flag} {size}': one part would not fit into the budget",
@@ -371,7 +380,10 @@ impl TransferSettings {
                 .with_hint("leave the flag out for no limit"));
         }
         if self.attributes.tags.len() > 10 {
-            return Err(usage(format!("{} tags are given; an object takes at most 10", self.attributes.tags.len())));
+            return Err(usage(format!(
+                "{} tags are given; an object takes at most 10",
+                self.attributes.tags.len()
+            )));
         }
         Ok(())
     }
@@ -384,12 +396,18 @@ impl StoreSettings {
             return Ok(());
         };
         let uri: http::Uri = endpoint.parse().map_err(|error| {
-            usage(format!("endpoint '{endpoint}' is not an address")).with_source(error)
+            usage(format!("endpoint '{endpoint}' is not an address"))
+                .with_source(error)
                 .with_hint("write it like http://127.0.0.1:9000")
         })?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
-            return Err(usage(format!("endpoint '{endpoint}' has no http:// or https:// in front"))
-                .with_hint(format!("did you mean http://{} ?", endpoint.rsplit("://").next().unwrap_or(endpoint))));
+            return Err(usage(format!(
+                "endpoint '{endpoint}' has no http:// or https:// in front"
+            ))
+            .with_hint(format!(
+                "did you mean http://{} ?",
+                endpoint.rsplit("://").next().unwrap_or(endpoint)
+            )));
         }
         Ok(())
     }
@@ -401,7 +419,10 @@ impl RunSettings {
             return Err(usage("'--concurrency 0' would upload nothing".to_owned()));
         }
         if self.concurrency > 10_000 {
-            return Err(usage(format!("'--concurrency {}' is above 10,000", self.concurrency)));
+            return Err(usage(format!(
+                "'--concurrency {}' is above 10,000",
+                self.concurrency
+            )));
         }
         if let (Some(strategy), Some(client)) = (self.strategy, self.client)
             && let Some(reason) = impossible(strategy, client)
@@ -417,14 +438,18 @@ impl RunSettings {
             return Err(usage("'--event-loops 0' would upload nothing".to_owned()));
         }
         if self.event_loops.is_some() && !matches!(self.strategy, None | Some(StrategyKind::Async)) {
-            return Err(usage("'--event-loops' goes with '--strategy async' only".to_owned()));
+            return Err(usage(
+                "'--event-loops' goes with '--strategy async' only".to_owned(),
+            ));
         }
         if self.processes == Some(0) {
             return Err(usage("'--processes 0' would upload nothing".to_owned()));
         }
         if self.processes.is_some() && self.strategy != Some(StrategyKind::Hybrid) {
-            return Err(usage("'--processes' goes with '--strategy hybrid' only".to_owned())
-                .with_hint("'--strategy processes' starts as many as --concurrency says"));
+            return Err(
+                usage("'--processes' goes with '--strategy hybrid' only".to_owned())
+                    .with_hint("'--strategy processes' starts as many as --concurrency says"),
+            );
         }
         Ok(())
     }

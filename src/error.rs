@@ -53,7 +53,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A new error; `message` is a lower-case fragment that names the place, without a final period.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+            source: None,
+        }
     }
 
     /// Adds what the user can do next.
@@ -99,7 +104,13 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut next = error.source();
     while let Some(cause) = next {
         // Some causes come as several lines; a message is one.
-        let cause_text = cause.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ").replace(":;", ":");
+        let cause_text = cause
+            .to_string()
+            .lines()
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join("; ")
+            .replace(":;", ":");
         // Many crates repeat their source in Display; once is enough.
         if !text.ends_with(&cause_text) {
             text.push_str(": ");

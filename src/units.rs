@@ -36,8 +36,13 @@ impl ByteSize {
 }
 
 /// Units in falling order; the first that divides evenly (or is the largest not above the value) prints.
-const BINARY_UNITS: [(&str, u64); 5] =
-    [("PiB", 1024 * TIB), ("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)];
+const BINARY_UNITS: [(&str, u64); 5] = [
+    ("PiB", 1024 * TIB),
+    ("TiB", TIB),
+    ("GiB", GIB),
+    ("MiB", MIB),
+    ("KiB", KIB),
+];
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,7 +96,9 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let digits_end = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
         let (number, unit) = text.split_at(digits_end);
         let unit = unit.trim();
         let value: f64 = number.parse().map_err(|_| ParseSizeError::NotANumber)?;
@@ -100,7 +107,10 @@ impl FromStr for ByteSize {
         }
         let factor = unit_factor(unit).ok_or_else(|| ParseSizeError::UnknownUnit(unit.to_owned()))?;
         if let Ok(whole) = number.parse::<u64>() {
-            return whole.checked_mul(factor).map(Self).ok_or(ParseSizeError::TooLarge);
+            return whole
+                .checked_mul(factor)
+                .map(Self)
+                .ok_or(ParseSizeError::TooLarge);
         }
         let bytes = value * factor as f64;
         if bytes >= u64::MAX as f64 {
@@ -176,7 +186,11 @@ mod tests {
             ("2K", 2 * KIB, "2 KiB"),
         ] {
             let size: ByteSize = text.parse().expect(text);
-            assert_eq!((size.bytes(), size.to_string().as_str()), (bytes, printed), "{text}");
+            assert_eq!(
+                (size.bytes(), size.to_string().as_str()),
+                (bytes, printed),
+                "{text}"
+            );
         }
     }
 

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use super::printer::ColorChoice;
 use crate::config::{
     ChecksumAlgorithm, ClientMode, Config, DEFAULT_CONCURRENCY, DEFAULT_MEMORY, DEFAULT_MULTIPART_THRESHOLD,
-    DEFAULT_PART_SIZE, DEFAULT_RETRIES, ObjectAttributes, RetrySettings, RunSettings, StoreSettings, StrategyKind,
-    TransferSettings, VerifyMode,
+    DEFAULT_PART_SIZE, DEFAULT_RETRIES, ObjectAttributes, RetrySettings, RunSettings, StoreSettings,
+    StrategyKind, TransferSettings, VerifyMode,
 };
 use crate::units::{ByteSize, Rate};
 
@@ -56,12 +56,21 @@ impl StoreArgs {
     /// The settings as far as they can be known without starting a server.
     pub(super) fn settings_without_server(&self) -> StoreSettings {
         let settings = self.settings();
-        let endpoint_url = settings.endpoint_url.filter(|url| url != super::embedded::EMBEDDED);
-        StoreSettings { endpoint_url, ..settings }
+        let endpoint_url = settings
+            .endpoint_url
+            .filter(|url| url != super::embedded::EMBEDDED);
+        StoreSettings {
+            endpoint_url,
+            ..settings
+        }
     }
 
     pub(super) fn settings(&self) -> StoreSettings {
-        let bundle = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let bundle = || {
+            std::env::var_os("AWS_CA_BUNDLE")
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from)
+        };
         StoreSettings {
             endpoint_url: self.endpoint_url.clone(),
             profile: self.profile.clone(),
@@ -278,13 +287,20 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 fn size(flag: &'static str, text: &str) -> crate::error::Result<ByteSize> {
     text.parse().map_err(|error| {
-        crate::error::Error::new(crate::error::ErrorKind::Usage, format!("'{flag} {text}' is not a size"))
-            .with_source(error)
+        crate::error::Error::new(
+            crate::error::ErrorKind::Usage,
+            format!("'{flag} {text}' is not a size"),
+        )
+        .with_source(error)
     })
 }
 
 impl TransferArgs {
-    pub(super) fn settings(&self, objects: &ObjectArgs, follow_symlinks: bool) -> crate::error::Result<TransferSettings> {
+    pub(super) fn settings(
+        &self,
+        objects: &ObjectArgs,
+        follow_symlinks: bool,
+    ) -> crate::error::Result<TransferSettings> {
         let part_size = size("--part-size", &self.part_size)?;
         let multipart_threshold = size("--multipart-threshold", &self.multipart_threshold)?;
         let memory = match &self.memory {
@@ -317,7 +333,10 @@ impl TransferArgs {
             if_none_match: self.if_none_match,
             bandwidth: self.bwlimit,
             follow_symlinks,
-            retry: RetrySettings { retries: self.retries, ..RetrySettings::default() },
+            retry: RetrySettings {
+                retries: self.retries,
+                ..RetrySettings::default()
+            },
         })
     }
 }
@@ -376,10 +395,10 @@ pub(super) struct OutputArgs {
 }
 
 /// One configuration from the groups.
-pub(super) fn config(
-    store: StoreSettings,
-    transfer: TransferSettings,
-    run: &RunArgs,
-) -> Config {
-    Config { store, transfer, run: run.settings() }
+pub(super) fn config(store: StoreSettings, transfer: TransferSettings, run: &RunArgs) -> Config {
+    Config {
+        store,
+        transfer,
+        run: run.settings(),
+    }
 }

@@ -40,12 +40,19 @@ pub(super) struct MbArgs {
 
 pub(super) fn list(args: &LsArgs, output: &OutputArgs) -> Result<ExitCode> {
     let (store, _server) = embedded::settings(&args.store)?;
-    let config = Config { store, transfer: TransferSettings::default(), ..Config::default() };
+    let config = Config {
+        store,
+        transfer: TransferSettings::default(),
+        ..Config::default()
+    };
     let (host, connector, store) = connect(&config, &args.target.bucket)?;
     let mut continuation: Option<String> = None;
     loop {
         let page = store.list_objects(&args.target.key, args.recursive, continuation.as_deref());
-        let page = host.runtime.block_on(page).map_err(|error| explain(&error, &args.target.bucket, &connector))?;
+        let page = host
+            .runtime
+            .block_on(page)
+            .map_err(|error| explain(&error, &args.target.bucket, &connector))?;
         print_page(&page, output);
         match page.continuation {
             // A server that names the same place again would keep us here for ever.
@@ -64,11 +71,18 @@ fn print_page(page: &ListPage, output: &OutputArgs) {
         }
     }
     for object in &page.objects {
-        let modified = object.last_modified.and_then(|time| jiff::Timestamp::try_from(time).ok());
+        let modified = object
+            .last_modified
+            .and_then(|time| jiff::Timestamp::try_from(time).ok());
         match output.output {
             OutputFormat::Text => {
-                let modified = modified.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
-                printer::data(&format!("{modified:>20} {:>14} {}", object.size_bytes, object.key));
+                let modified = modified
+                    .map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+                    .unwrap_or_default();
+                printer::data(&format!(
+                    "{modified:>20} {:>14} {}",
+                    object.size_bytes, object.key
+                ));
             }
             OutputFormat::Json => printer::data(
                 &json!({
@@ -85,20 +99,29 @@ fn print_page(page: &ListPage, output: &OutputArgs) {
 
 pub(super) fn make(args: &MbArgs, output: &OutputArgs) -> Result<ExitCode> {
     if !args.target.key.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, format!("'{}' names more than a bucket", args.target))
-            .with_hint(format!("s3haul mb s3://{}", args.target.bucket)));
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("'{}' names more than a bucket", args.target),
+        )
+        .with_hint(format!("s3haul mb s3://{}", args.target.bucket)));
     }
     let (store, _server) = embedded::settings(&args.store)?;
-    let config = Config { store, ..Config::default() };
+    let config = Config {
+        store,
+        ..Config::default()
+    };
     let (host, connector, store) = connect(&config, &args.target.bucket)?;
-    host.runtime.block_on(store.create_bucket()).map_err(|error| match error.kind {
-        StoreErrorKind::Refused if error.code.as_deref() == Some("BucketAlreadyExists") => {
-            Error::new(ErrorKind::Server, format!("bucket '{}' belongs to somebody else", args.target.bucket))
-                .with_source(error)
-                .with_hint("bucket names are shared by all; take another one")
-        }
-        _ => explain(&error, &args.target.bucket, &connector),
-    })?;
+    host.runtime
+        .block_on(store.create_bucket())
+        .map_err(|error| match error.kind {
+            StoreErrorKind::Refused if error.code.as_deref() == Some("BucketAlreadyExists") => Error::new(
+                ErrorKind::Server,
+                format!("bucket '{}' belongs to somebody else", args.target.bucket),
+            )
+            .with_source(error)
+            .with_hint("bucket names are shared by all; take another one"),
+            _ => explain(&error, &args.target.bucket, &connector),
+        })?;
     if !output.quiet {
         printer::note(&format!("bucket {} is there", args.target.bucket));
     }

@@ -44,7 +44,12 @@ pub(super) struct CpArgs {
     filter: FilterArgs,
 
     /// Upload the paths listed in this file ('-': standard input), one a line, relative to SRC
-    #[arg(long, value_name = "FILE", conflicts_with = "files_from0", help_heading = "Selection")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "files_from0",
+        help_heading = "Selection"
+    )]
     files_from: Option<PathBuf>,
 
     /// The same with NUL between the paths, as find -print0 writes them
@@ -81,7 +86,8 @@ impl CpArgs {
     fn request(&self, store: crate::config::StoreSettings) -> Result<UploadRequest> {
         let (target, sources) = self.paths.split_last().expect("clap requires at least one");
         let target: S3Url = target.to_string_lossy().parse().map_err(|error| {
-            Error::new(ErrorKind::Usage, "the target cannot be used").with_source(error)
+            Error::new(ErrorKind::Usage, "the target cannot be used")
+                .with_source(error)
                 .with_hint("the last argument is the target: s3haul cp SRC... s3://BUCKET/PREFIX/")
         })?;
         let transfer = self.transfer.settings(&self.objects, self.follow_symlinks)?;
@@ -89,22 +95,38 @@ impl CpArgs {
             input: self.input(sources)?,
             target,
             filter: Arc::new(self.filter.filter()?),
-            bucket_policy: if self.create_bucket { BucketPolicy::Create } else { BucketPolicy::MustExist },
+            bucket_policy: if self.create_bucket {
+                BucketPolicy::Create
+            } else {
+                BucketPolicy::MustExist
+            },
             config: config(store, transfer, &self.run),
         })
     }
 
     fn input(&self, sources: &[PathBuf]) -> Result<Input> {
         let dash = PathBuf::from("-");
-        let list = self.files_from.as_ref().map(|list| (list, b'\n')).or(self.files_from0.as_ref().map(|list| (list, 0)));
+        let list = self
+            .files_from
+            .as_ref()
+            .map(|list| (list, b'\n'))
+            .or(self.files_from0.as_ref().map(|list| (list, 0)));
         if let Some((list, separator)) = list {
             let base = match sources {
                 [] => PathBuf::from("."),
                 [base] if *base != dash => base.clone(),
-                _ => return Err(usage("with --files-from, give one directory as SRC, or none for the current one")),
+                _ => {
+                    return Err(usage(
+                        "with --files-from, give one directory as SRC, or none for the current one",
+                    ));
+                }
             };
             let list = (*list != dash).then(|| list.clone());
-            return Ok(Input::List { base, list, separator });
+            return Ok(Input::List {
+                base,
+                list,
+                separator,
+            });
         }
         if sources.is_empty() {
             return Err(usage("no source is given").with_hint("s3haul cp SRC... s3://BUCKET/PREFIX/"));
@@ -115,9 +137,15 @@ impl CpArgs {
             }
             return Ok(Input::Stdin);
         }
-        if let Some(url) = sources.iter().find(|source| source.to_string_lossy().starts_with("s3://")) {
-            return Err(usage(format!("'{}' is an S3 address, but sources are local files", url.display()))
-                .with_hint("only the last argument is the target"));
+        if let Some(url) = sources
+            .iter()
+            .find(|source| source.to_string_lossy().starts_with("s3://"))
+        {
+            return Err(usage(format!(
+                "'{}' is an S3 address, but sources are local files",
+                url.display()
+            ))
+            .with_hint("only the last argument is the target"));
         }
         Ok(Input::Paths(sources.to_vec()))
     }
@@ -134,12 +162,17 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
         return dry_run(&request, output);
     }
     // Everything that can be said without a server is said before one is started.
-    args.request(args.store.settings_without_server())?.config.validate()?;
+    args.request(args.store.settings_without_server())?
+        .config
+        .validate()?;
     let (store, _server) = embedded::settings(&args.store)?;
     let request = args.request(store)?;
     let report = args.report.as_deref().map(ReportFile::create).transpose()?;
     let cancel = signals::cancel_on_signals();
-    let mut monitor = CpMonitor { progress: Progress::new(output.progress, output.quiet), output: output.clone() };
+    let mut monitor = CpMonitor {
+        progress: Progress::new(output.progress, output.quiet),
+        output: output.clone(),
+    };
     if output.output == OutputFormat::Json {
         json::start(&request);
     }
@@ -152,7 +185,11 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
     {
         // The upload stands; only its report does not.
         printer::error(&error);
-        code = if code == ExitCode::Done { ExitCode::Failed } else { code };
+        code = if code == ExitCode::Done {
+            ExitCode::Failed
+        } else {
+            code
+        };
     }
     print_summary(&summary, code, output);
     Ok(code)
@@ -202,7 +239,12 @@ impl CpMonitor {
     fn tell(&self, event: &Event) {
         let line = match event {
             Event::File(record) => match &record.outcome {
-                Outcome::Done { .. } => format!("uploaded {} as {}, {}", record.path, record.key, ByteSize(record.size_bytes)),
+                Outcome::Done { .. } => format!(
+                    "uploaded {} as {}, {}",
+                    record.path,
+                    record.key,
+                    ByteSize(record.size_bytes)
+                ),
                 Outcome::Skipped { reason } => format!("skipped {}: {reason}", record.path),
                 Outcome::Failed { failure } => format!("failed {}: {failure}", record.path),
                 Outcome::Cancelled => format!("not tried {}", record.path),
@@ -227,30 +269,60 @@ fn dry_run(request: &UploadRequest, output: &OutputArgs) -> Result<ExitCode> {
     for PlannedFile { path, action } in plan(request)? {
         let path = path.display();
         match action {
-            PlannedAction::Upload { key, encoded, reason, size_bytes, parts } => {
+            PlannedAction::Upload {
+                key,
+                encoded,
+                reason,
+                size_bytes,
+                parts,
+            } => {
                 files += 1;
                 bytes += size_bytes;
                 let reason = serde_json::to_value(reason).unwrap_or_default();
                 let reason = reason.as_str().unwrap_or_default();
-                let how = if parts == 0 { "1 PUT".to_owned() } else { format!("{parts} parts") };
+                let how = if parts == 0 {
+                    "1 PUT".to_owned()
+                } else {
+                    format!("{parts} parts")
+                };
                 let note = if encoded { ", name encoded" } else { "" };
                 let bucket = &request.target.bucket;
-                print_plan(output, &format!("upload {path} to s3://{bucket}/{key} ({reason}, {}, {how}{note})", ByteSize(size_bytes)),
-                    || serde_json::json!({ "action": "upload", "path": path.to_string(), "key": key, "reason": reason, "size_bytes": size_bytes, "parts": parts, "encoded": encoded }));
+                print_plan(
+                    output,
+                    &format!(
+                        "upload {path} to s3://{bucket}/{key} ({reason}, {}, {how}{note})",
+                        ByteSize(size_bytes)
+                    ),
+                    || serde_json::json!({ "action": "upload", "path": path.to_string(), "key": key, "reason": reason, "size_bytes": size_bytes, "parts": parts, "encoded": encoded }),
+                );
             }
-            PlannedAction::Skip(reason) => print_plan(output, &format!("skip {path} ({reason})"),
-                || serde_json::json!({ "action": "skip", "path": path.to_string(), "reason": reason })),
+            PlannedAction::Skip(reason) => print_plan(
+                output,
+                &format!("skip {path} ({reason})"),
+                || serde_json::json!({ "action": "skip", "path": path.to_string(), "reason": reason }),
+            ),
             PlannedAction::Fail(failure) => {
                 failed += 1;
-                print_plan(output, &format!("fail {path} ({failure})"),
-                    || serde_json::json!({ "action": "fail", "path": path.to_string(), "failure": failure }));
+                print_plan(
+                    output,
+                    &format!("fail {path} ({failure})"),
+                    || serde_json::json!({ "action": "fail", "path": path.to_string(), "failure": failure }),
+                );
             }
         }
     }
     if !output.quiet {
-        printer::note(&format!("would upload {} files, {}; nothing was sent", grouped(files), ByteSize(bytes)));
+        printer::note(&format!(
+            "would upload {} files, {}; nothing was sent",
+            grouped(files),
+            ByteSize(bytes)
+        ));
     }
-    Ok(if failed > 0 { ExitCode::Incomplete } else { ExitCode::Done })
+    Ok(if failed > 0 {
+        ExitCode::Incomplete
+    } else {
+        ExitCode::Done
+    })
 }
 
 fn print_plan(output: &OutputArgs, text: &str, value: impl FnOnce() -> serde_json::Value) {

@@ -67,10 +67,17 @@ pub(super) fn run(args: &DemoArgs, output: &OutputArgs) -> Result<ExitCode> {
     let secret = embedded::random_secret();
     let data = directory.path().join("server");
     let server = embedded::start(&data, 0, "s3haul", &secret)?;
-    let demo = Demo { server, secret, tree, cancel };
+    let demo = Demo {
+        server,
+        secret,
+        tree,
+        cancel,
+    };
     let rows = demo.rows(output)?;
     let expected = demo.tree.files.len() as u64;
-    let proven = rows.iter().all(|row| row.verified == expected && row.summary.totals.done == expected);
+    let proven = rows
+        .iter()
+        .all(|row| row.verified == expected && row.summary.totals.done == expected);
     show(&rows, output);
     demo.server.shutdown();
     if args.keep {
@@ -97,7 +104,9 @@ impl Demo {
     fn rows(&self, output: &OutputArgs) -> Result<Vec<Row>> {
         let config = self.config();
         let (host, _, store) = connect(&config, BUCKET)?;
-        host.runtime.block_on(store.create_bucket()).map_err(|error| internal("the bucket cannot be made", error))?;
+        host.runtime
+            .block_on(store.create_bucket())
+            .map_err(|error| internal("the bucket cannot be made", error))?;
         let mut rows = Vec::new();
         for strategy in StrategyKind::ALL {
             for client in ClientMode::ALL {
@@ -128,17 +137,42 @@ impl Demo {
         let before = self.server.counters().connections_accepted;
         let summary = self.upload(strategy, client, &prefix)?;
         let connections = self.server.counters().connections_accepted - before;
-        let verified = if self.cancel.is_cancelled() { 0 } else { self.verify(&prefix)? };
-        Ok(Row { strategy, client, summary, connections, verified })
+        let verified = if self.cancel.is_cancelled() {
+            0
+        } else {
+            self.verify(&prefix)?
+        };
+        Ok(Row {
+            strategy,
+            client,
+            summary,
+            connections,
+            verified,
+        })
     }
 
     /// Runs `s3haul cp` as a process of its own and takes the last line that it prints.
     fn upload(&self, strategy: StrategyKind, client: ClientMode, prefix: &str) -> Result<RunSummary> {
-        let program = std::env::current_exe().map_err(|error| internal("this program cannot be found", error))?;
+        let program =
+            std::env::current_exe().map_err(|error| internal("this program cannot be found", error))?;
         let child = Command::new(program)
-            .args(["cp", "--output", "json", "--quiet", "--progress", "none", "--concurrency", CONCURRENCY])
+            .args([
+                "cp",
+                "--output",
+                "json",
+                "--quiet",
+                "--progress",
+                "none",
+                "--concurrency",
+                CONCURRENCY,
+            ])
             .args(["--strategy", strategy.name(), "--client", client.name()])
-            .args(["--endpoint-url", &self.server.endpoint_url(), "--region", "us-east-1"])
+            .args([
+                "--endpoint-url",
+                &self.server.endpoint_url(),
+                "--region",
+                "us-east-1",
+            ])
             .arg(&self.tree.root)
             .arg(format!("s3://{BUCKET}/{prefix}"))
             .env("AWS_ACCESS_KEY_ID", "s3haul")
@@ -149,11 +183,16 @@ impl Demo {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| internal("'s3haul cp' cannot be started", error))?;
-        let answer = child.wait_with_output().map_err(|error| internal("'s3haul cp' was lost", error))?;
+        let answer = child
+            .wait_with_output()
+            .map_err(|error| internal("'s3haul cp' was lost", error))?;
         let text = String::from_utf8_lossy(&answer.stdout);
         let summary = text.lines().last().and_then(summary_of);
         summary.ok_or_else(|| {
-            Error::new(ErrorKind::Internal, format!("'s3haul cp' ended with {} and no summary", answer.status))
+            Error::new(
+                ErrorKind::Internal,
+                format!("'s3haul cp' ended with {} and no summary", answer.status),
+            )
         })
     }
 
@@ -175,12 +214,22 @@ impl Demo {
 /// The summary in a line of `--output json`; its failures are lines of their own.
 fn summary_of(line: &str) -> Option<RunSummary> {
     let mut object: BTreeMap<String, serde_json::Value> = serde_json::from_str(line).ok()?;
-    object.entry("failures".to_owned()).or_insert_with(|| serde_json::json!([]));
+    object
+        .entry("failures".to_owned())
+        .or_insert_with(|| serde_json::json!([]));
     serde_json::from_value(serde_json::to_value(object).ok()?).ok()
 }
 
-const COLUMNS: [&str; 8] =
-    ["strategy", "client mode", "files", "bytes", "wall", "CPU ms/object", "connections", "verified"];
+const COLUMNS: [&str; 8] = [
+    "strategy",
+    "client mode",
+    "files",
+    "bytes",
+    "wall",
+    "CPU ms/object",
+    "connections",
+    "verified",
+];
 
 fn show(rows: &[Row], output: &OutputArgs) {
     if output.output == OutputFormat::Json {

@@ -34,15 +34,30 @@ pub(super) struct Tree {
 
 pub(super) fn make(root: &Path) -> Result<Tree> {
     let cannot = |error: std::io::Error| {
-        Error::new(ErrorKind::Output, format!("the demo's tree '{}' cannot be written", root.display()))
-            .with_source(error)
+        Error::new(
+            ErrorKind::Output,
+            format!("the demo's tree '{}' cannot be written", root.display()),
+        )
+        .with_source(error)
     };
     let mut random = fastrand::Rng::with_seed(SEED);
-    let mut tree = Tree { root: root.to_owned(), files: Vec::new() };
+    let mut tree = Tree {
+        root: root.to_owned(),
+        files: Vec::new(),
+    };
     for number in 0..SMALL_FILES {
         // Every tenth is empty.
-        let bytes = if number % 10 == 0 { 0 } else { random.u64(1..16_384) };
-        tree.add(&format!("small/{:02}/file {number}.dat", number % 16), bytes, &mut random).map_err(cannot)?;
+        let bytes = if number % 10 == 0 {
+            0
+        } else {
+            random.u64(1..16_384)
+        };
+        tree.add(
+            &format!("small/{:02}/file {number}.dat", number % 16),
+            bytes,
+            &mut random,
+        )
+        .map_err(cannot)?;
     }
     for name in ODD_NAMES {
         tree.add(name, 100, &mut random).map_err(cannot)?;

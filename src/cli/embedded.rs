@@ -12,12 +12,20 @@ pub(super) const EMBEDDED: &str = "embedded";
 
 /// Where the embedded server keeps its data unless told otherwise.
 pub(super) fn default_data() -> Result<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     let base = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
-    base.map(|base| base.join("s3haul").join("embedded")).ok_or_else(|| {
-        Error::new(ErrorKind::Configuration, "there is no home directory for the embedded server's data")
+    base.map(|base| base.join("s3haul").join("embedded"))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Configuration,
+                "there is no home directory for the embedded server's data",
+            )
             .with_hint("name a directory with --embedded-data DIR")
-    })
+        })
 }
 
 /// Letters and digits that nobody guesses.
@@ -57,6 +65,9 @@ pub(super) fn settings(args: &StoreArgs) -> Result<(StoreSettings, Option<Server
     let secret = random_secret();
     let server = start(&directory, 0, "s3haul", &secret)?;
     settings.endpoint_url = Some(server.endpoint_url());
-    settings.credentials = Some(FixedCredentials { access_key: "s3haul".to_owned(), secret_key: Secret::new(secret) });
+    settings.credentials = Some(FixedCredentials {
+        access_key: "s3haul".to_owned(),
+        secret_key: Secret::new(secret),
+    });
     Ok((settings, Some(server)))
 }

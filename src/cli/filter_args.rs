@@ -46,13 +46,25 @@ impl Args for FilterArgs {
 impl FromArgMatches for FilterArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut patterns: Vec<(usize, FilterAction, String)> = Vec::new();
-        for (name, action) in [("include", FilterAction::Include), ("exclude", FilterAction::Exclude)] {
+        for (name, action) in [
+            ("include", FilterAction::Include),
+            ("exclude", FilterAction::Exclude),
+        ] {
             let values = matches.get_many::<String>(name).into_iter().flatten();
             let positions = matches.indices_of(name).into_iter().flatten();
-            patterns.extend(positions.zip(values).map(|(position, value)| (position, action, value.clone())));
+            patterns.extend(
+                positions
+                    .zip(values)
+                    .map(|(position, value)| (position, action, value.clone())),
+            );
         }
         patterns.sort_by_key(|(position, _, _)| *position);
-        Ok(Self { patterns: patterns.into_iter().map(|(_, action, value)| (action, value)).collect() })
+        Ok(Self {
+            patterns: patterns
+                .into_iter()
+                .map(|(_, action, value)| (action, value))
+                .collect(),
+        })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -63,7 +75,10 @@ impl FromArgMatches for FilterArgs {
 
 impl FilterArgs {
     pub(super) fn filter(&self) -> Result<Filter> {
-        let patterns = self.patterns.iter().map(|(action, pattern)| (*action, pattern.as_str()));
+        let patterns = self
+            .patterns
+            .iter()
+            .map(|(action, pattern)| (*action, pattern.as_str()));
         Filter::new(patterns).map_err(|(pattern, error)| {
             Error::new(ErrorKind::Usage, format!("'{pattern}' is not a pattern")).with_source(error)
         })

@@ -34,15 +34,28 @@ pub(super) fn init(verbosity: u8, log_file: Option<&Path>) -> Result<()> {
         .with_filter(filter(level));
     let to_file = log_file
         .map(|path| {
-            let file = OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-                Error::new(ErrorKind::Output, format!("log file '{}' cannot be written", path.display()))
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .map_err(|error| {
+                    Error::new(
+                        ErrorKind::Output,
+                        format!("log file '{}' cannot be written", path.display()),
+                    )
                     .with_source(error)
-            })?;
+                })?;
             let level = if verbosity == 0 { "info" } else { level };
-            Ok(fmt::layer().with_writer(Mutex::new(file)).with_ansi(false).with_filter(filter(level)))
+            Ok(fmt::layer()
+                .with_writer(Mutex::new(file))
+                .with_ansi(false)
+                .with_filter(filter(level)))
         })
         .transpose()?;
     // A second call, as in tests, keeps the first subscriber.
-    let _ = tracing_subscriber::registry().with(to_people).with(to_file).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(to_people)
+        .with(to_file)
+        .try_init();
     Ok(())
 }

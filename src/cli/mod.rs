@@ -91,12 +91,21 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
 }
 
 fn man() -> Result<ExitCode> {
-    let cannot = |error: std::io::Error| Error::new(ErrorKind::Internal, "the manual cannot be made").with_source(error);
+    let cannot = |error: std::io::Error| {
+        Error::new(ErrorKind::Internal, "the manual cannot be made").with_source(error)
+    };
     let mut page = Vec::new();
     let command = Cli::command();
-    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(cannot)?;
-    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
-        clap_mangen::Man::new(subcommand.clone()).render(&mut page).map_err(cannot)?;
+    clap_mangen::Man::new(command.clone())
+        .render(&mut page)
+        .map_err(cannot)?;
+    for subcommand in command
+        .get_subcommands()
+        .filter(|subcommand| !subcommand.is_hide_set())
+    {
+        clap_mangen::Man::new(subcommand.clone())
+            .render(&mut page)
+            .map_err(cannot)?;
     }
     printer::raw(&page);
     Ok(ExitCode::Done)

@@ -44,11 +44,17 @@ impl Progress {
         let display = match choice {
             _ if quiet => Display::None,
             ProgressArg::None => Display::None,
-            ProgressArg::Plain => Display::Plain { next: Instant::now() + PLAIN_EVERY },
+            ProgressArg::Plain => Display::Plain {
+                next: Instant::now() + PLAIN_EVERY,
+            },
             ProgressArg::Auto if !on_terminal => Display::None,
             ProgressArg::Auto | ProgressArg::Bar => Display::Bar(bar()),
         };
-        Self { counts: Counts::default(), started: Instant::now(), display }
+        Self {
+            counts: Counts::default(),
+            started: Instant::now(),
+            display,
+        }
     }
 
     pub(super) fn notify(&mut self, event: &Event) {
@@ -105,7 +111,8 @@ impl Progress {
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
     // `wide_msg` cuts the line to the terminal's width.
-    let style = ProgressStyle::with_template("[{bar:24}] {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("[{bar:24}] {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
     bar
 }
@@ -114,7 +121,11 @@ impl Counts {
     fn line(&self, elapsed: Duration) -> String {
         let more = if self.all_found { "" } else { "+" };
         let rate = mean_rate(self.bytes_sent, elapsed);
-        let failed = if self.failed > 0 { format!(", {} failed", grouped(self.failed)) } else { String::new() };
+        let failed = if self.failed > 0 {
+            format!(", {} failed", grouped(self.failed))
+        } else {
+            String::new()
+        };
         let left = self.bytes_found.saturating_sub(self.bytes_sent);
         let eta = if self.all_found && rate.0.bytes() > 0 && left > 0 {
             format!(", {} left", spoken(Duration::from_secs(left / rate.0.bytes())))

@@ -19,7 +19,11 @@ pub(super) struct ReportFile {
 }
 
 fn cannot(path: &Path, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Output, format!("report '{}' cannot be written", path.display())).with_source(error)
+    Error::new(
+        ErrorKind::Output,
+        format!("report '{}' cannot be written", path.display()),
+    )
+    .with_source(error)
 }
 
 impl ReportFile {
@@ -27,14 +31,25 @@ impl ReportFile {
         // A device such as /dev/stdout must not be replaced by a file.
         let special = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
         if special {
-            let file = OpenOptions::new().write(true).open(path).map_err(|error| cannot(path, error))?;
-            return Ok(Self { path: path.to_owned(), temporary: None, file });
+            let file = OpenOptions::new()
+                .write(true)
+                .open(path)
+                .map_err(|error| cannot(path, error))?;
+            return Ok(Self {
+                path: path.to_owned(),
+                temporary: None,
+                file,
+            });
         }
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = path.with_file_name(name);
         let file = File::create(&temporary).map_err(|error| cannot(path, error))?;
-        Ok(Self { path: path.to_owned(), temporary: Some(temporary), file })
+        Ok(Self {
+            path: path.to_owned(),
+            temporary: Some(temporary),
+            file,
+        })
     }
 
     /// Writes the whole report and puts it in place.
@@ -42,9 +57,12 @@ impl ReportFile {
         let mut config = config.clone();
         config.store.credentials = None;
         let report = json!({ "v": 1, "program": concat!("s3haul ", env!("CARGO_PKG_VERSION")), "config": config, "run": summary });
-        let mut text = serde_json::to_vec_pretty(&report).map_err(|error| cannot(&self.path, error.into()))?;
+        let mut text =
+            serde_json::to_vec_pretty(&report).map_err(|error| cannot(&self.path, error.into()))?;
         text.push(b'\n');
-        self.file.write_all(&text).map_err(|error| cannot(&self.path, error))?;
+        self.file
+            .write_all(&text)
+            .map_err(|error| cannot(&self.path, error))?;
         if let Some(temporary) = &self.temporary {
             self.file.sync_all().map_err(|error| cannot(&self.path, error))?;
             fs::rename(temporary, &self.path).map_err(|error| cannot(&self.path, error))?;

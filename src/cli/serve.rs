@@ -17,7 +17,12 @@ use crate::server::FaultPlan;
 #[derive(Args, Clone, Debug)]
 pub(super) struct ServeArgs {
     /// Directory of its data [default: s3haul/embedded below $XDG_DATA_HOME or ~/.local/share]
-    #[arg(long, visible_alias = "embedded-data", value_name = "DIR", env = "S3HAUL_EMBEDDED_DATA")]
+    #[arg(
+        long,
+        visible_alias = "embedded-data",
+        value_name = "DIR",
+        env = "S3HAUL_EMBEDDED_DATA"
+    )]
     data: Option<PathBuf>,
 
     /// Port; 0 takes any that is free
@@ -41,7 +46,11 @@ const KEYS_FILE: &str = "keys.json";
 fn keys(directory: &Path) -> Result<Keys> {
     let path = directory.join(KEYS_FILE);
     let cannot = |error: std::io::Error| {
-        Error::new(ErrorKind::Configuration, format!("'{}' cannot be used", path.display())).with_source(error)
+        Error::new(
+            ErrorKind::Configuration,
+            format!("'{}' cannot be used", path.display()),
+        )
+        .with_source(error)
     };
     match fs::read(&path) {
         Ok(text) => return serde_json::from_slice(&text).map_err(|error| cannot(error.into())),
@@ -49,16 +58,27 @@ fn keys(directory: &Path) -> Result<Keys> {
         Err(error) => return Err(cannot(error)),
     }
     fs::create_dir_all(directory).map_err(cannot)?;
-    let keys = Keys { access_key: "s3haul".to_owned(), secret_key: embedded::random_secret() };
-    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(cannot)?;
+    let keys = Keys {
+        access_key: "s3haul".to_owned(),
+        secret_key: embedded::random_secret(),
+    };
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(cannot)?;
     serde_json::to_writer(file, &keys).map_err(|error| cannot(error.into()))?;
     Ok(keys)
 }
 
 fn fault_plan(path: &Path) -> Result<FaultPlan> {
     let cannot = |error: std::io::Error| {
-        Error::new(ErrorKind::Configuration, format!("fault plan '{}' cannot be used", path.display()))
-            .with_source(error)
+        Error::new(
+            ErrorKind::Configuration,
+            format!("fault plan '{}' cannot be used", path.display()),
+        )
+        .with_source(error)
     };
     let text = fs::read(path).map_err(cannot)?;
     serde_json::from_slice(&text).map_err(|error| cannot(error.into()))

@@ -25,12 +25,16 @@ pub(super) fn cancel_on_signals() -> CancellationToken {
     let cancel = CancellationToken::new();
     let token = cancel.clone();
     // Without the thread the default action of the signals stays in force, which is no disaster.
-    let _ = thread::Builder::new().name("signals".to_owned()).spawn(move || listen(&token));
+    let _ = thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || listen(&token));
     cancel
 }
 
 fn listen(cancel: &CancellationToken) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
     runtime.block_on(async {
         let (Ok(mut interrupt), Ok(mut terminate)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -56,7 +60,10 @@ fn listen(cancel: &CancellationToken) {
     });
 }
 
-#[expect(clippy::exit, reason = "the user asked twice; worker processes end when their pipe closes")]
+#[expect(
+    clippy::exit,
+    reason = "the user asked twice; worker processes end when their pipe closes"
+)]
 fn end_now(code: ExitCode) {
     std::process::exit(i32::from(code as u8));
 }

@@ -21,7 +21,9 @@ pub fn connect(config: &Config, bucket: &str) -> Result<(Arc<Host>, Connector, A
         concurrency: 1,
     };
     let host = Arc::new(Host::new(&choice)?);
-    let connector = host.runtime.block_on(Connector::resolve(&config.store, &config.transfer))?;
+    let connector = host
+        .runtime
+        .block_on(Connector::resolve(&config.store, &config.transfer))?;
     let _on_host = host.runtime.enter();
     let store = connector.open(bucket, 1)?;
     let retry = first_contact(config.transfer.retry);

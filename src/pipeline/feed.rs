@@ -35,14 +35,22 @@ impl Source {
     pub(super) fn open(request: &UploadRequest) -> Result<Self> {
         let transfer = request.config.transfer.clone();
         let kind = match &request.input {
-            Input::Stdin => Kind::Stdin { key: stdin_key(request)? },
+            Input::Stdin => Kind::Stdin {
+                key: stdin_key(request)?,
+            },
             Input::Paths(paths) => Kind::Entries(walk(request, paths)?),
-            Input::List { base, list, separator } => {
-                Kind::Entries(from_list(request, base, list.as_deref(), *separator)?)
-            }
+            Input::List {
+                base,
+                list,
+                separator,
+            } => Kind::Entries(from_list(request, base, list.as_deref(), *separator)?),
         };
         let per_file = Choice::new(&request.config).is_per_file();
-        Ok(Self { kind, transfer, per_file })
+        Ok(Self {
+            kind,
+            transfer,
+            per_file,
+        })
     }
 
     /// What a source and a strategy cannot do together.
@@ -73,9 +81,18 @@ impl Source {
                 }
             }
             Kind::Stdin { key } => {
-                let ticket = Ticket::new(Path::new("-"), &key, false, 0, run.events.clone(), run.cancel.clone());
+                let ticket = Ticket::new(
+                    Path::new("-"),
+                    &key,
+                    false,
+                    0,
+                    run.events.clone(),
+                    run.cancel.clone(),
+                );
                 let parts = StreamParts::new(self.transfer.part_size.bytes());
-                let mut input = Stdin { cancel: run.cancel.clone() };
+                let mut input = Stdin {
+                    cancel: run.cancel.clone(),
+                };
                 read_stream(&mut input, &key, ticket, parts, transfer, tasks);
             }
         }
@@ -86,8 +103,11 @@ impl Source {
 fn stdin_key(request: &UploadRequest) -> Result<String> {
     let key = &request.target.key;
     if key.is_empty() || key.ends_with('/') {
-        return Err(Error::new(ErrorKind::Usage, format!("'{}' names no key for standard input", request.target))
-            .with_hint("write the whole key: s3haul cp - s3://BUCKET/NAME"));
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("'{}' names no key for standard input", request.target),
+        )
+        .with_hint("write the whole key: s3haul cp - s3://BUCKET/NAME"));
     }
     Ok(key.clone())
 }
@@ -96,24 +116,41 @@ fn walk(request: &UploadRequest, paths: &[PathBuf]) -> Result<Entries> {
     let roots = resolve_roots(paths, &request.target)?;
     let filter = request.filter.clone();
     let follow = request.config.transfer.follow_symlinks;
-    Ok(Box::new(roots.into_iter().flat_map(move |root| Walk::new(root, filter.clone(), follow))))
+    Ok(Box::new(
+        roots
+            .into_iter()
+            .flat_map(move |root| Walk::new(root, filter.clone(), follow)),
+    ))
 }
 
 fn from_list(request: &UploadRequest, base: &Path, list: Option<&Path>, separator: u8) -> Result<Entries> {
     let mut roots = resolve_roots(&[base.to_owned()], &request.target)?;
     let root = roots.remove(0);
     if root.kind != RootKind::Directory {
-        return Err(Error::new(ErrorKind::Usage, format!("'{}' is not a directory", base.display()))
-            .with_hint("with --files-from, the source is the directory that the listed paths are relative to"));
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("'{}' is not a directory", base.display()),
+        )
+        .with_hint("with --files-from, the source is the directory that the listed paths are relative to"));
     }
     let reader: Box<dyn BufRead + Send> = match list {
         Some(path) => Box::new(BufReader::new(File::open(path).map_err(|error| {
-            Error::new(ErrorKind::Source, format!("list '{}' cannot be read", path.display())).with_source(error)
+            Error::new(
+                ErrorKind::Source,
+                format!("list '{}' cannot be read", path.display()),
+            )
+            .with_source(error)
         })?)),
         None => Box::new(BufReader::new(io::stdin())),
     };
     let follow = request.config.transfer.follow_symlinks;
-    Ok(Box::new(PathList::new(reader, separator, root, request.filter.clone(), follow)))
+    Ok(Box::new(PathList::new(
+        reader,
+        separator,
+        root,
+        request.filter.clone(),
+        follow,
+    )))
 }
 
 fn feed_entry(
@@ -138,8 +175,11 @@ fn feed_entry(
                         Shape::Multipart(plan) if !per_file => Some(plan),
                         _ => None,
                     };
-                    let object =
-                        ObjectSpec { key: file.key, content: Content::Path(file.path), size_bytes: file.size_bytes };
+                    let object = ObjectSpec {
+                        key: file.key,
+                        content: Content::Path(file.path),
+                        size_bytes: file.size_bytes,
+                    };
                     // A task that nobody takes settles itself when it is dropped.
                     for task in expand(object, ticket, plan) {
                         if tasks.send(task).is_err() {
@@ -153,8 +193,12 @@ fn feed_entry(
 }
 
 fn plan_of(file: &SourceFile, settings: &TransferSettings) -> std::result::Result<Shape, Failure> {
-    shape(file.size_bytes, settings.multipart_threshold.bytes(), settings.part_size.bytes())
-        .map_err(|too_large| Failure::new(FailureKind::KeyRefused, too_large.to_string()))
+    shape(
+        file.size_bytes,
+        settings.multipart_threshold.bytes(),
+        settings.part_size.bytes(),
+    )
+    .map_err(|too_large| Failure::new(FailureKind::KeyRefused, too_large.to_string()))
 }
 
 /// What a dry run says of one entry.
@@ -200,7 +244,12 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
     let entries = match source.kind {
         Kind::Entries(entries) => entries,
         Kind::Stdin { key } => {
-            let file = SourceFile { path: PathBuf::from("-"), key, encoded: false, size_bytes: 0 };
+            let file = SourceFile {
+                path: PathBuf::from("-"),
+                key,
+                encoded: false,
+                size_bytes: 0,
+            };
             Box::new(std::iter::once(Found::File(file))) as Entries
         }
     };
@@ -209,8 +258,14 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
 
 fn planned(found: Found, settings: &TransferSettings) -> PlannedFile {
     match found {
-        Found::Skipped { path, reason } => PlannedFile { path, action: PlannedAction::Skip(reason) },
-        Found::Failed { path, failure } => PlannedFile { path, action: PlannedAction::Fail(failure) },
+        Found::Skipped { path, reason } => PlannedFile {
+            path,
+            action: PlannedAction::Skip(reason),
+        },
+        Found::Failed { path, failure } => PlannedFile {
+            path,
+            action: PlannedAction::Fail(failure),
+        },
         Found::File(file) => {
             let action = match plan_of(&file, settings) {
                 Err(failure) => PlannedAction::Fail(failure),
@@ -225,7 +280,10 @@ fn planned(found: Found, settings: &TransferSettings) -> PlannedFile {
                     key: file.key,
                 },
             };
-            PlannedFile { path: file.path, action }
+            PlannedFile {
+                path: file.path,
+                action,
+            }
         }
     }
 }
@@ -238,7 +296,10 @@ struct Stdin {
 impl Read for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let stdin = io::stdin();
-        let tick = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        let tick = Timespec {
+            tv_sec: 0,
+            tv_nsec: 200_000_000,
+        };
         loop {
             if self.cancel.is_cancelled() {
                 return Err(io::Error::other("the run was stopped"));

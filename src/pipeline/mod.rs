@@ -92,7 +92,11 @@ impl Monitor for Silent {
 /// # Errors
 /// When nothing could begin: settings, sources, credentials, server, bucket. What goes wrong later is in the
 /// summary: failed files in its records, the end of everything in [`RunSummary::ending`].
-pub fn upload(request: &UploadRequest, cancel: &CancellationToken, monitor: &mut dyn Monitor) -> Result<RunSummary> {
+pub fn upload(
+    request: &UploadRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<RunSummary> {
     request.config.validate()?;
     let source = feed::Source::open(request)?;
     let choice = Choice::new(&request.config);
@@ -109,7 +113,10 @@ pub fn upload(request: &UploadRequest, cancel: &CancellationToken, monitor: &mut
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
             for event in events {
-                collector.lock().unwrap_or_else(PoisonError::into_inner).fold(&event);
+                collector
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .fold(&event);
                 monitor.notify(&event);
             }
         });
@@ -121,7 +128,9 @@ pub fn upload(request: &UploadRequest, cancel: &CancellationToken, monitor: &mut
         while let Some(task) = context.tasks.receive_blocking() {
             drop(task);
         }
-        let fed = feeder.join().map_err(|_| Error::new(ErrorKind::Internal, "the walk panicked"));
+        let fed = feeder
+            .join()
+            .map_err(|_| Error::new(ErrorKind::Internal, "the walk panicked"));
         sweep(&context);
         let ended = Ended::of(&context);
         drop(context);
@@ -140,7 +149,11 @@ struct Started {
 
 impl Started {
     fn now() -> Self {
-        Self { at: jiff::Zoned::now(), instant: Instant::now(), cpu_seconds: usage::cpu_seconds() }
+        Self {
+            at: jiff::Zoned::now(),
+            instant: Instant::now(),
+            cpu_seconds: usage::cpu_seconds(),
+        }
     }
 }
 
@@ -154,7 +167,12 @@ struct Ended {
 
 impl Ended {
     fn of(context: &StrategyContext) -> Self {
-        let fatal = context.run.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let fatal = context
+            .run
+            .fatal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let ending = match fatal {
             Some(cause) => Ending::Fatal { cause },
             None if context.run.cancel.is_cancelled() => Ending::Cancelled,
@@ -162,9 +180,18 @@ impl Ended {
         };
         let workers = context.evidence.summary();
         let connector = context.clients.connector();
-        let of_children: u64 = workers.children.iter().map(|child| child.connections_opened).sum();
+        let of_children: u64 = workers
+            .children
+            .iter()
+            .map(|child| child.connections_opened)
+            .sum();
         let connections = connector.connections_opened() + of_children;
-        Self { ending, connections, workers, endpoint: connector.endpoint() }
+        Self {
+            ending,
+            connections,
+            workers,
+            endpoint: connector.endpoint(),
+        }
     }
 }
 
@@ -179,7 +206,9 @@ fn prepare(
     let host = Arc::new(Host::new(choice)?);
     let retries = events.clone();
     let observer: RetryObserver = Arc::new(move |notice| retries.send(Event::Retry(notice)));
-    let connector = host.runtime.block_on(crate::store::Connector::resolve(&config.store, &config.transfer))?;
+    let connector = host
+        .runtime
+        .block_on(crate::store::Connector::resolve(&config.store, &config.transfer))?;
     let clients = Clients::new(
         connector.clone(),
         &request.target.bucket,
@@ -255,7 +284,10 @@ fn sweep(context: &StrategyContext) {
     });
     let open = left.len() as u64 - aborted.into_inner();
     if open > 0 {
-        tracing::warn!(open, "multipart uploads stay open on the server because it cannot be asked to abort them");
+        tracing::warn!(
+            open,
+            "multipart uploads stay open on the server because it cannot be asked to abort them"
+        );
     }
 }
 

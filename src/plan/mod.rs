@@ -6,7 +6,9 @@ mod parts;
 
 use serde::{Deserialize, Serialize};
 
-pub use parts::{MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, PartPlan, StreamParts, TooLarge};
+pub use parts::{
+    MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, PartPlan, StreamParts, TooLarge,
+};
 
 /// Why a file is uploaded. `cp` uploads what it is given; `sync` will add its own reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +47,9 @@ mod tests {
     #[test]
     fn the_threshold_itself_is_still_a_single_put() {
         assert_eq!(shape(16 * MIB, 16 * MIB, 16 * MIB), Ok(Shape::Single));
-        assert!(matches!(shape(16 * MIB + 1, 16 * MIB, 16 * MIB), Ok(Shape::Multipart(plan)) if plan.count() == 2));
+        assert!(
+            matches!(shape(16 * MIB + 1, 16 * MIB, 16 * MIB), Ok(Shape::Multipart(plan)) if plan.count() == 2)
+        );
         assert_eq!(shape(0, 0, 16 * MIB), Ok(Shape::Single));
     }
 }

@@ -43,7 +43,10 @@ impl PartPlan {
         }
         let needed = size_bytes.div_ceil(MAX_PARTS).next_multiple_of(MIB);
         let part_bytes = configured_part_bytes.max(needed).clamp(1, MAX_PART_BYTES);
-        Ok(Self { size_bytes, part_bytes })
+        Ok(Self {
+            size_bytes,
+            part_bytes,
+        })
     }
 
     /// Bytes of the whole file.
@@ -81,7 +84,9 @@ pub struct StreamParts {
 impl StreamParts {
     /// Starts with parts of `configured_part_bytes`.
     pub fn new(configured_part_bytes: u64) -> Self {
-        Self { configured_part_bytes: configured_part_bytes.clamp(MIN_PART_BYTES, MAX_PART_BYTES) }
+        Self {
+            configured_part_bytes: configured_part_bytes.clamp(MIN_PART_BYTES, MAX_PART_BYTES),
+        }
     }
 
     /// Bytes of part `number` (from 1), or `None` past part 10,000.
@@ -114,7 +119,12 @@ mod tests {
             let plan = PartPlan::new(size, configured).expect("within the limits");
             assert_eq!((plan.part_bytes(), plan.count()), (part, count), "{size}");
         }
-        assert_eq!(PartPlan::new(MAX_OBJECT_BYTES + 1, MIB), Err(TooLarge { size_bytes: MAX_OBJECT_BYTES + 1 }));
+        assert_eq!(
+            PartPlan::new(MAX_OBJECT_BYTES + 1, MIB),
+            Err(TooLarge {
+                size_bytes: MAX_OBJECT_BYTES + 1
+            })
+        );
     }
 
     #[test]

@@ -35,7 +35,9 @@ pub struct Receiver<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        Self { channel: self.channel.clone() }
+        Self {
+            channel: self.channel.clone(),
+        }
     }
 }
 
@@ -44,7 +46,14 @@ pub fn bounded<T: Weigh>(items: usize, bytes: usize) -> (Sender<T>, Receiver<T>)
     let (sender, receiver) = async_channel::bounded(items.max(1));
     let room_bytes = bytes.clamp(1, u32::MAX as usize);
     let room = Arc::new(Semaphore::new(room_bytes));
-    (Sender { channel: sender, room, room_bytes }, Receiver { channel: receiver })
+    (
+        Sender {
+            channel: sender,
+            room,
+            room_bytes,
+        },
+        Receiver { channel: receiver },
+    )
 }
 
 impl<T: Weigh> Sender<T> {
@@ -58,7 +67,9 @@ impl<T: Weigh> Sender<T> {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         let room = futures::executor::block_on(self.room.clone().acquire_many_owned(weight));
         let Ok(room) = room else { return Err(item) };
-        self.channel.send_blocking(Queued { item, _room: room }).map_err(|error| error.0.item)
+        self.channel
+            .send_blocking(Queued { item, _room: room })
+            .map_err(|error| error.0.item)
     }
 }
 
@@ -119,7 +130,11 @@ mod tests {
         assert_eq!(receiver.receive_blocking(), Some(Item(6)));
         assert_eq!(entered.recv(), Ok(5));
         assert_eq!(receiver.receive_blocking(), Some(Item(5)));
-        assert_eq!(receiver.receive_blocking(), Some(Item(1_000)), "one that is too heavy goes alone");
+        assert_eq!(
+            receiver.receive_blocking(),
+            Some(Item(1_000)),
+            "one that is too heavy goes alone"
+        );
         assert_eq!(receiver.receive_blocking(), None, "closed and empty");
     }
 
@@ -137,10 +152,17 @@ mod tests {
         let consumers: Vec<_> = (0..4)
             .map(|_| {
                 let receiver = receiver.clone();
-                thread::spawn(move || std::iter::from_fn(|| receiver.receive_blocking()).map(|item| item.0).sum::<usize>())
+                thread::spawn(move || {
+                    std::iter::from_fn(|| receiver.receive_blocking())
+                        .map(|item| item.0)
+                        .sum::<usize>()
+                })
             })
             .collect();
-        let sum: usize = consumers.into_iter().map(|consumer| consumer.join().expect("no panic")).sum();
+        let sum: usize = consumers
+            .into_iter()
+            .map(|consumer| consumer.join().expect("no panic"))
+            .sum();
         assert_eq!(sum, 500_500);
         assert_eq!(entered.iter().count(), 1_000);
     }

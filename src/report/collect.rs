@@ -112,7 +112,10 @@ mod tests {
     #[test]
     fn counts_add_up_and_percentiles_are_of_what_is_done() {
         let mut collector = Collector::default();
-        let done = Outcome::Done { etag: "e".into(), checksum: None };
+        let done = Outcome::Done {
+            etag: "e".into(),
+            checksum: None,
+        };
         for millis in 1..=100 {
             collector.fold(&Event::Discovered { size_bytes: 10 });
             collector.fold(&record(done.clone(), millis));
@@ -120,7 +123,15 @@ mod tests {
         collector.fold(&Event::Discovered { size_bytes: 10 });
         collector.fold(&record(Outcome::Cancelled, 100_000));
         let totals = collector.totals;
-        assert_eq!((totals.discovered, totals.done, totals.cancelled, totals.bytes_done), (101, 100, 1, 1_000));
+        assert_eq!(
+            (
+                totals.discovered,
+                totals.done,
+                totals.cancelled,
+                totals.bytes_done
+            ),
+            (101, 100, 1, 1_000)
+        );
         let time = collector.service_time();
         assert_eq!(time.p50.as_millis(), 50);
         assert_eq!(time.p99.as_millis(), 99);

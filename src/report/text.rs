@@ -49,9 +49,13 @@ impl RunSummary {
     }
 
     fn skipped_line(&self) -> Option<String> {
-        let reasons: Vec<String> =
-            self.skipped_by_reason.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).collect();
-        (!reasons.is_empty()).then(|| format!("skipped {}: {}", grouped(self.totals.skipped), reasons.join(", ")))
+        let reasons: Vec<String> = self
+            .skipped_by_reason
+            .iter()
+            .map(|(reason, count)| format!("{} {reason}", grouped(*count)))
+            .collect();
+        (!reasons.is_empty())
+            .then(|| format!("skipped {}: {}", grouped(self.totals.skipped), reasons.join(", ")))
     }
 
     fn encoded_line(&self) -> Option<String> {
@@ -67,14 +71,21 @@ impl RunSummary {
         if total == 0 {
             return Vec::new();
         }
-        let mut lines = vec![format!("failed {} of {}:", grouped(total), grouped(self.totals.discovered))];
+        let mut lines = vec![format!(
+            "failed {} of {}:",
+            grouped(total),
+            grouped(self.totals.discovered)
+        )];
         for record in self.failures.iter().take(SHOWN_FAILURES) {
             if let crate::event::Outcome::Failed { failure } = &record.outcome {
                 lines.push(format!("  {}: {failure}", record.path));
             }
         }
         if total > SHOWN_FAILURES as u64 {
-            lines.push(format!("  and {} more; --report FILE.json has them all", grouped(total - SHOWN_FAILURES as u64)));
+            lines.push(format!(
+                "  and {} more; --report FILE.json has them all",
+                grouped(total - SHOWN_FAILURES as u64)
+            ));
         }
         lines
     }

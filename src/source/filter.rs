@@ -35,7 +35,10 @@ pub struct Filter {
 }
 
 fn glob(pattern: &str) -> Result<GlobMatcher, globset::Error> {
-    let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build()?;
+    let glob = GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()?;
     Ok(glob.compile_matcher())
 }
 
@@ -45,11 +48,21 @@ impl Rule {
         let trimmed = pattern.trim_end_matches('/');
         let anchored = trimmed.contains('/');
         let base = trimmed.trim_start_matches('/');
-        let base = if anchored { base.to_owned() } else { format!("**/{base}") };
+        let base = if anchored {
+            base.to_owned()
+        } else {
+            format!("**/{base}")
+        };
         let own = glob(&base)?;
         let below = glob(&format!("{base}/**"))?;
         let catch_all = matches!(trimmed, "*" | "**" | "**/*" | "*.*");
-        Ok(Self { action, own, below, directories_only, catch_all })
+        Ok(Self {
+            action,
+            own,
+            below,
+            directories_only,
+            catch_all,
+        })
     }
 
     fn matches(&self, path: &std::path::Path, is_directory: bool) -> bool {
@@ -84,7 +97,9 @@ impl Filter {
             return true;
         };
         let rule = &self.rules[position];
-        let later_include = self.rules[position..].iter().any(|rule| rule.action == FilterAction::Include);
+        let later_include = self.rules[position..]
+            .iter()
+            .any(|rule| rule.action == FilterAction::Include);
         rule.action == FilterAction::Include || (rule.catch_all && later_include)
     }
 }
@@ -101,24 +116,47 @@ mod tests {
 
     #[test]
     fn the_last_match_wins() {
-        let filter = filter(&[(Exclude, "*.log"), (Include, "keep.log"), (Exclude, "old/keep.log")]);
-        for (path, included) in
-            [("a.txt", true), ("x/y.log", false), ("x/keep.log", true), ("old/keep.log", false), ("keep.log", true)]
-        {
+        let filter = filter(&[
+            (Exclude, "*.log"),
+            (Include, "keep.log"),
+            (Exclude, "old/keep.log"),
+        ]);
+        for (path, included) in [
+            ("a.txt", true),
+            ("x/y.log", false),
+            ("x/keep.log", true),
+            ("old/keep.log", false),
+            ("keep.log", true),
+        ] {
             assert_eq!(filter.includes_file(Path::new(path)), included, "{path}");
         }
     }
 
     #[test]
     fn a_pattern_that_names_a_directory_covers_what_is_below() {
-        let filter = filter(&[(Exclude, "node_modules"), (Exclude, "/build/*"), (Exclude, "tmp/")]);
-        for (path, entered) in [("node_modules", false), ("a/node_modules", false), ("build", true), ("build/x", false)] {
+        let filter = filter(&[
+            (Exclude, "node_modules"),
+            (Exclude, "/build/*"),
+            (Exclude, "tmp/"),
+        ]);
+        for (path, entered) in [
+            ("node_modules", false),
+            ("a/node_modules", false),
+            ("build", true),
+            ("build/x", false),
+        ] {
             assert_eq!(filter.enters_directory(Path::new(path)), entered, "{path}");
         }
         assert!(!filter.enters_directory(Path::new("a/tmp")));
-        assert!(filter.includes_file(Path::new("a/tmp")), "a file of that name is not a directory");
+        assert!(
+            filter.includes_file(Path::new("a/tmp")),
+            "a file of that name is not a directory"
+        );
         assert!(!filter.includes_file(Path::new("build/x")));
-        assert!(filter.includes_file(Path::new("a/build/x")), "anchored patterns start at the source");
+        assert!(
+            filter.includes_file(Path::new("a/build/x")),
+            "anchored patterns start at the source"
+        );
     }
 
     #[test]
@@ -127,7 +165,11 @@ mod tests {
         assert!(filter.enters_directory(Path::new("photos")));
         assert!(filter.includes_file(Path::new("photos/2024/a.jpg")));
         assert!(!filter.includes_file(Path::new("photos/a.txt")));
-        assert!(!super::Filter::new([(Exclude, "*")]).expect("valid").enters_directory(Path::new("x")));
+        assert!(
+            !super::Filter::new([(Exclude, "*")])
+                .expect("valid")
+                .enters_directory(Path::new("x"))
+        );
     }
 
     #[test]

@@ -84,7 +84,11 @@ pub fn decode(key: &str) -> Vec<u8> {
 }
 
 fn hex_value(digit: u8) -> u8 {
-    if digit.is_ascii_digit() { digit - b'0' } else { digit - b'A' + 10 }
+    if digit.is_ascii_digit() {
+        digit - b'0'
+    } else {
+        digit - b'A' + 10
+    }
 }
 
 /// Why a key is not sent: servers would mangle or refuse it.
@@ -107,13 +111,19 @@ impl fmt::Display for KeyRefused {
         match self {
             Self::Empty => formatter.write_str("the key would be empty"),
             Self::TooLong(bytes) => {
-                write!(formatter, "the key would have {bytes} bytes; S3 takes at most {MAX_KEY_BYTES}")
+                write!(
+                    formatter,
+                    "the key would have {bytes} bytes; S3 takes at most {MAX_KEY_BYTES}"
+                )
             }
-            Self::LeadingSlash => formatter.write_str("the key would start with '/', which servers treat differently"),
-            Self::DoubleSlash => formatter.write_str("the key would contain '//', which servers treat differently"),
-            Self::DotSegment => {
-                formatter.write_str("the key would contain a segment '.' or '..', which servers refuse or resolve")
+            Self::LeadingSlash => {
+                formatter.write_str("the key would start with '/', which servers treat differently")
             }
+            Self::DoubleSlash => {
+                formatter.write_str("the key would contain '//', which servers treat differently")
+            }
+            Self::DotSegment => formatter
+                .write_str("the key would contain a segment '.' or '..', which servers refuse or resolve"),
         }
     }
 }
@@ -151,8 +161,25 @@ mod tests {
 
     #[test]
     fn ordinary_names_are_their_own_keys() {
-        for name in ["a b.txt", "100%", "a%2Fb", "50%20off", "ü/日本.txt", "..x", "a\\b", "+?#'\"", "%zz", "% 25"] {
-            assert_eq!(encode(name.as_bytes()), EncodedName { text: name.into(), encoded: false });
+        for name in [
+            "a b.txt",
+            "100%",
+            "a%2Fb",
+            "50%20off",
+            "ü/日本.txt",
+            "..x",
+            "a\\b",
+            "+?#'\"",
+            "%zz",
+            "% 25",
+        ] {
+            assert_eq!(
+                encode(name.as_bytes()),
+                EncodedName {
+                    text: name.into(),
+                    encoded: false
+                }
+            );
         }
     }
 

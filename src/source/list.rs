@@ -6,10 +6,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::Found;
 use super::filter::Filter;
 use super::roots::Root;
 use super::walk::{Walk, failed};
-use super::Found;
 use crate::event::{Failure, FailureKind};
 
 /// A path longer than this is no path, and a list without separators must not fill the memory.
@@ -29,7 +29,15 @@ pub struct PathList<R> {
 impl<R: BufRead> PathList<R> {
     /// `separator` is `\n` or NUL. Empty lines are passed over.
     pub fn new(reader: R, separator: u8, base: Root, filter: Arc<Filter>, follow_symlinks: bool) -> Self {
-        Self { reader, separator, base, filter, follow_symlinks, walk: None, ended: false }
+        Self {
+            reader,
+            separator,
+            base,
+            filter,
+            follow_symlinks,
+            walk: None,
+            ended: false,
+        }
     }
 
     fn line(&mut self) -> Option<Result<Vec<u8>, Found>> {
@@ -39,7 +47,8 @@ impl<R: BufRead> PathList<R> {
             Ok(0) => None,
             Ok(_) if line.len() as u64 == MAX_LINE_BYTES && line.last() != Some(&self.separator) => {
                 self.ended = true;
-                let message = format!("the list has a line of more than {MAX_LINE_BYTES} bytes; the rest is not read");
+                let message =
+                    format!("the list has a line of more than {MAX_LINE_BYTES} bytes; the rest is not read");
                 Some(Err(refused(PathBuf::from("--files-from"), message)))
             }
             Ok(_) => {
@@ -71,13 +80,21 @@ impl<R: BufRead> PathList<R> {
             }
         }
         let path = self.base.path.join(&relative);
-        self.walk = Some(Walk::within(self.base.clone(), path, self.filter.clone(), self.follow_symlinks));
+        self.walk = Some(Walk::within(
+            self.base.clone(),
+            path,
+            self.filter.clone(),
+            self.follow_symlinks,
+        ));
         None
     }
 }
 
 fn refused(path: PathBuf, message: String) -> Found {
-    Found::Failed { path, failure: Failure::new(FailureKind::KeyRefused, message) }
+    Found::Failed {
+        path,
+        failure: Failure::new(FailureKind::KeyRefused, message),
+    }
 }
 
 impl<R: BufRead> Iterator for PathList<R> {

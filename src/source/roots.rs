@@ -43,7 +43,11 @@ pub fn resolve_roots(sources: &[PathBuf], target: &S3Url) -> Result<Vec<Root>> {
     for source in sources {
         let kind = kind_of(source)?;
         let alone = sources.len() == 1;
-        let name = if alone && kind == RootKind::Directory { None } else { Some(own_name(source)?) };
+        let name = if alone && kind == RootKind::Directory {
+            None
+        } else {
+            Some(own_name(source)?)
+        };
         let encoded = name.as_ref().is_some_and(|name| name.encoded);
         let key = match (kind, name.map(|name| name.text)) {
             (_, None) => target.prefix(),
@@ -63,8 +67,17 @@ pub fn resolve_roots(sources: &[PathBuf], target: &S3Url) -> Result<Vec<Root>> {
             )
             .with_hint("upload them in two runs, into different prefixes"));
         }
-        let path = if kind == RootKind::File { resolve_link(source)? } else { source.clone() };
-        roots.push(Root { path, kind, key, encoded });
+        let path = if kind == RootKind::File {
+            resolve_link(source)?
+        } else {
+            source.clone()
+        };
+        roots.push(Root {
+            path,
+            kind,
+            key,
+            encoded,
+        });
     }
     Ok(roots)
 }
@@ -90,7 +103,11 @@ fn kind_of(source: &Path) -> Result<RootKind> {
     if kind.is_file() {
         return Ok(RootKind::File);
     }
-    let what = if kind.is_fifo() { "is a named pipe" } else { "is neither a file nor a directory" };
+    let what = if kind.is_fifo() {
+        "is a named pipe"
+    } else {
+        "is neither a file nor a directory"
+    };
     Err(source_error(source, what).with_hint("to upload a stream, pipe it into: s3haul cp - s3://BUCKET/KEY"))
 }
 
@@ -105,10 +122,17 @@ fn resolve_link(source: &Path) -> Result<PathBuf> {
 fn own_name(source: &Path) -> Result<key::EncodedName> {
     let name = source.file_name().map(std::ffi::OsStr::to_owned);
     // `.` and `..` have the name of the directory they stand for.
-    let name = name.or_else(|| fs::canonicalize(source).ok()?.file_name().map(std::ffi::OsStr::to_owned));
+    let name = name.or_else(|| {
+        fs::canonicalize(source)
+            .ok()?
+            .file_name()
+            .map(std::ffi::OsStr::to_owned)
+    });
     let Some(name) = name else {
-        return Err(source_error(source, "has no name of its own that could become part of a key")
-            .with_hint("name it as the only source, so that its contents go into the target"));
+        return Err(
+            source_error(source, "has no name of its own that could become part of a key")
+                .with_hint("name it as the only source, so that its contents go into the target"),
+        );
     };
     Ok(key::encode(name.as_bytes()))
 }

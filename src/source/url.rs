@@ -70,7 +70,10 @@ fn broken_bucket_rule(name: &str) -> Option<&'static str> {
     if !(3..=63).contains(&name.len()) {
         return Some("it must have 3 to 63 characters");
     }
-    if !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-')) {
+    if !name
+        .bytes()
+        .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
+    {
         return Some("only lower-case letters, digits, '-' and '.' are allowed");
     }
     let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
@@ -95,11 +98,20 @@ impl FromStr for S3Url {
         };
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         if let Some(rule) = broken_bucket_rule(bucket) {
-            return Err(ParseUrlError::Bucket { name: bucket.to_owned(), rule });
+            return Err(ParseUrlError::Bucket {
+                name: bucket.to_owned(),
+                rule,
+            });
         }
         let checked = if key.is_empty() { Ok(()) } else { key::check(key) };
-        checked.map_err(|reason| ParseUrlError::Prefix { url: text.to_owned(), reason })?;
-        Ok(Self { bucket: bucket.to_owned(), key: key.to_owned() })
+        checked.map_err(|reason| ParseUrlError::Prefix {
+            url: text.to_owned(),
+            reason,
+        })?;
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+        })
     }
 }
 

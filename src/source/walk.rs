@@ -33,12 +33,24 @@ impl Walk {
     /// Prepares a walk; nothing is read before the first `next`.
     pub fn new(root: Root, filter: Arc<Filter>, follow_symlinks: bool) -> Self {
         let start = Some(root.path.clone());
-        Self { root, filter, follow_symlinks, levels: Vec::new(), start }
+        Self {
+            root,
+            filter,
+            follow_symlinks,
+            levels: Vec::new(),
+            start,
+        }
     }
 
     /// Walks only `path`, which lies in the directory `root`: keys and patterns stay relative to `root`.
     pub(super) fn within(root: Root, path: PathBuf, filter: Arc<Filter>, follow_symlinks: bool) -> Self {
-        Self { root, filter, follow_symlinks, levels: Vec::new(), start: Some(path) }
+        Self {
+            root,
+            filter,
+            follow_symlinks,
+            levels: Vec::new(),
+            start: Some(path),
+        }
     }
 
     /// The path relative to the source, as bytes.
@@ -53,7 +65,11 @@ impl Walk {
         if path == self.root.path {
             return self.enter(path);
         }
-        let metadata = if self.follow_symlinks { fs::metadata(&path) } else { fs::symlink_metadata(&path) };
+        let metadata = if self.follow_symlinks {
+            fs::metadata(&path)
+        } else {
+            fs::symlink_metadata(&path)
+        };
         match metadata {
             Ok(metadata) if metadata.is_dir() => self.directory(path),
             Ok(metadata) => Some(self.leaf(path, metadata.file_type())),
@@ -64,7 +80,10 @@ impl Walk {
     fn single_file(&self, path: PathBuf) -> Found {
         let name = Path::new(path.file_name().unwrap_or(OsStr::new("")));
         if !self.filter.includes_file(name) {
-            return Found::Skipped { path, reason: SkipReason::Excluded };
+            return Found::Skipped {
+                path,
+                reason: SkipReason::Excluded,
+            };
         }
         match fs::symlink_metadata(&path) {
             Ok(metadata) => finish_file(path, self.root.key.clone(), self.root.encoded, metadata.len()),
@@ -83,7 +102,10 @@ impl Walk {
             None
         };
         if identity.is_some() && self.levels.iter().any(|level| level.identity == identity) {
-            return Some(Found::Skipped { path, reason: SkipReason::SymlinkLoop });
+            return Some(Found::Skipped {
+                path,
+                reason: SkipReason::SymlinkLoop,
+            });
         }
         match fs::read_dir(&path) {
             Ok(entries) => {
@@ -103,7 +125,10 @@ impl Walk {
         let file_type = if file_type.is_symlink() && self.follow_symlinks {
             // The filter comes first: a dangling link that is excluded is nobody's trouble.
             if !self.filter.includes_file(self.relative(&path)) {
-                return Some(Found::Skipped { path, reason: SkipReason::Excluded });
+                return Some(Found::Skipped {
+                    path,
+                    reason: SkipReason::Excluded,
+                });
             }
             match fs::metadata(&path) {
                 Ok(metadata) => metadata.file_type(),
@@ -112,18 +137,31 @@ impl Walk {
         } else {
             file_type
         };
-        if file_type.is_dir() { self.directory(path) } else { Some(self.leaf(path, file_type)) }
+        if file_type.is_dir() {
+            self.directory(path)
+        } else {
+            Some(self.leaf(path, file_type))
+        }
     }
 
     fn directory(&mut self, path: PathBuf) -> Option<Found> {
         let relative = self.relative(&path);
         if !self.filter.enters_directory(relative) {
-            return Some(Found::Skipped { path, reason: SkipReason::Excluded });
+            return Some(Found::Skipped {
+                path,
+                reason: SkipReason::Excluded,
+            });
         }
         let key_bytes = self.root.key.len() + relative.as_os_str().len() + 1;
         if key_bytes >= key::MAX_KEY_BYTES {
-            let message = format!("everything below it would have a key of more than {} bytes", key::MAX_KEY_BYTES);
-            return Some(Found::Failed { path, failure: Failure::new(FailureKind::KeyRefused, message) });
+            let message = format!(
+                "everything below it would have a key of more than {} bytes",
+                key::MAX_KEY_BYTES
+            );
+            return Some(Found::Failed {
+                path,
+                failure: Failure::new(FailureKind::KeyRefused, message),
+            });
         }
         self.enter(path)
     }
@@ -131,18 +169,27 @@ impl Walk {
     fn leaf(&self, path: PathBuf, file_type: fs::FileType) -> Found {
         let relative = self.relative(&path);
         if !self.filter.includes_file(relative) {
-            return Found::Skipped { path, reason: SkipReason::Excluded };
+            return Found::Skipped {
+                path,
+                reason: SkipReason::Excluded,
+            };
         }
         if let Some(reason) = special(file_type) {
             return Found::Skipped { path, reason };
         }
         let name = key::encode(relative.as_os_str().as_bytes());
-        let metadata =
-            if self.follow_symlinks { fs::metadata(&path) } else { fs::symlink_metadata(&path) };
+        let metadata = if self.follow_symlinks {
+            fs::metadata(&path)
+        } else {
+            fs::symlink_metadata(&path)
+        };
         match metadata {
-            Ok(metadata) => {
-                finish_file(path, format!("{}{}", self.root.key, name.text), name.encoded, metadata.len())
-            }
+            Ok(metadata) => finish_file(
+                path,
+                format!("{}{}", self.root.key, name.text),
+                name.encoded,
+                metadata.len(),
+            ),
             Err(error) => failed(path, &error),
         }
     }
@@ -165,10 +212,16 @@ fn special(file_type: fs::FileType) -> Option<SkipReason> {
 
 fn finish_file(path: PathBuf, key: String, encoded: bool, size_bytes: u64) -> Found {
     match key::check(&key) {
-        Ok(()) => Found::File(SourceFile { path, key, encoded, size_bytes }),
-        Err(refused) => {
-            Found::Failed { path, failure: Failure::new(FailureKind::KeyRefused, refused.to_string()) }
-        }
+        Ok(()) => Found::File(SourceFile {
+            path,
+            key,
+            encoded,
+            size_bytes,
+        }),
+        Err(refused) => Found::Failed {
+            path,
+            failure: Failure::new(FailureKind::KeyRefused, refused.to_string()),
+        },
     }
 }
 
@@ -177,7 +230,10 @@ pub(super) fn failed(path: PathBuf, error: &io::Error) -> Found {
         io::ErrorKind::NotFound => FailureKind::Vanished,
         _ => FailureKind::Unreadable,
     };
-    Found::Failed { path, failure: Failure::new(kind, error.to_string()) }
+    Found::Failed {
+        path,
+        failure: Failure::new(kind, error.to_string()),
+    }
 }
 
 fn failed_link(path: PathBuf, error: &io::Error) -> Found {
@@ -185,7 +241,10 @@ fn failed_link(path: PathBuf, error: &io::Error) -> Found {
         io::ErrorKind::NotFound => "dangling symbolic link".to_owned(),
         _ => format!("symbolic link that cannot be followed: {error}"),
     };
-    Found::Failed { path, failure: Failure::new(FailureKind::Unreadable, message) }
+    Found::Failed {
+        path,
+        failure: Failure::new(FailureKind::Unreadable, message),
+    }
 }
 
 impl Iterator for Walk {

@@ -73,7 +73,10 @@ pub struct Throttle {
 impl Throttle {
     /// A limit of `bytes_per_second`, at least 1.
     pub fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second: bytes_per_second.max(1) as f64, free_at: Mutex::new(Instant::now()) }
+        Self {
+            bytes_per_second: bytes_per_second.max(1) as f64,
+            free_at: Mutex::new(Instant::now()),
+        }
     }
 
     /// Books `bytes` and says how long to wait before they may go.
@@ -135,7 +138,14 @@ impl FrameBody {
         if body.length() == 0 {
             progress.handed_over.store(true, Ordering::Relaxed);
         }
-        Self { body, position: 0, progress, throttle, pause: None, booked: false }
+        Self {
+            body,
+            position: 0,
+            progress,
+            throttle,
+            pause: None,
+            booked: false,
+        }
     }
 
     fn slice(&self) -> io::Result<Bytes> {
@@ -206,19 +216,32 @@ mod tests {
     #[test]
     fn a_throttle_spaces_bookings_by_their_size() {
         let throttle = Throttle::new(1_000_000);
-        assert!(throttle.book(500_000) < Duration::from_millis(1), "the first goes at once");
+        assert!(
+            throttle.book(500_000) < Duration::from_millis(1),
+            "the first goes at once"
+        );
         let second = throttle.book(1);
-        assert!(second > Duration::from_millis(400) && second <= Duration::from_millis(500), "{second:?}");
+        assert!(
+            second > Duration::from_millis(400) && second <= Duration::from_millis(500),
+            "{second:?}"
+        );
     }
 
     #[test]
     fn a_file_range_is_read_in_slices_and_notices_a_shorter_file() {
         let mut file = tempfile::tempfile().expect("temporary file");
         io::Write::write_all(&mut file, &vec![7; SLICE_BYTES + 10]).expect("write");
-        let range = FileRange { file: Arc::new(file), offset: 5, length: SLICE_BYTES as u64 + 4 };
+        let range = FileRange {
+            file: Arc::new(file),
+            offset: 5,
+            length: SLICE_BYTES as u64 + 4,
+        };
         assert_eq!(range.read_slice(0).expect("first").len(), SLICE_BYTES);
         assert_eq!(range.read_slice(SLICE_BYTES as u64).expect("second"), vec![7; 4]);
-        let beyond = FileRange { length: SLICE_BYTES as u64 + 6, ..range };
+        let beyond = FileRange {
+            length: SLICE_BYTES as u64 + 6,
+            ..range
+        };
         let error = beyond.read_slice(SLICE_BYTES as u64).expect_err("too short");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }

@@ -4,8 +4,8 @@
 //! strategies decide how many stores there are (the client mode) and each is a connection pool of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,10 +72,15 @@ impl Connector {
     /// # Errors
     /// A profile, endpoint or certificate file that cannot be used; no credentials.
     pub async fn resolve(settings: &StoreSettings, transfer: &TransferSettings) -> Result<Self> {
-        let throttle = transfer.bandwidth.map(|rate| Arc::new(Throttle::new(rate.0.bytes())));
+        let throttle = transfer
+            .bandwidth
+            .map(|rate| Arc::new(Throttle::new(rate.0.bytes())));
         Ok(Self {
             resolved: Arc::new(Resolved::new(settings).await?),
-            shared: Arc::new(Shared { throttle, ..Shared::default() }),
+            shared: Arc::new(Shared {
+                throttle,
+                ..Shared::default()
+            }),
             pace: Arc::default(),
             transfer: Arc::new(transfer.clone()),
         })
@@ -87,7 +92,13 @@ impl Connector {
     /// # Errors
     /// TLS that cannot be set up.
     pub fn open(&self, bucket: &str, max_connections: usize) -> Result<Arc<dyn ObjectStore>> {
-        let store = SdkStore::new(&self.resolved, &self.shared, &self.transfer, bucket, max_connections)?;
+        let store = SdkStore::new(
+            &self.resolved,
+            &self.shared,
+            &self.transfer,
+            bucket,
+            max_connections,
+        )?;
         Ok(Arc::new(store))
     }
 

@@ -37,7 +37,10 @@ impl fmt::Debug for CachedCredentials {
 
 impl CachedCredentials {
     pub(super) fn new(provider: SharedCredentialsProvider) -> Self {
-        Self { provider, current: Arc::default() }
+        Self {
+            provider,
+            current: Arc::default(),
+        }
     }
 
     /// The chain for endpoints that are not AWS: environment, profile, web identity, container.
@@ -54,7 +57,10 @@ impl CachedCredentials {
         SharedCredentialsProvider::new(
             CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
                 .or_else("Profile", profile_file.build())
-                .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().build())
+                .or_else(
+                    "WebIdentityToken",
+                    WebIdentityTokenCredentialsProvider::builder().build(),
+                )
                 .or_else("EcsContainer", EcsCredentialsProvider::builder().build()),
         )
     }
@@ -78,7 +84,9 @@ impl CachedCredentials {
 }
 
 fn is_stale(credentials: &Credentials) -> bool {
-    credentials.expiry().is_some_and(|expiry| expiry <= SystemTime::now() + EXPIRY_MARGIN)
+    credentials
+        .expiry()
+        .is_some_and(|expiry| expiry <= SystemTime::now() + EXPIRY_MARGIN)
 }
 
 impl ProvideCredentials for CachedCredentials {

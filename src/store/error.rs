@@ -145,11 +145,25 @@ impl std::error::Error for StoreError {}
 pub(super) fn kind_of_code(code: &str) -> Option<StoreErrorKind> {
     use StoreErrorKind as Kind;
     Some(match code {
-        "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "TooManyRequests" | "RequestLimitExceeded"
-        | "BandwidthLimitExceeded" | "Throttling" | "ThrottlingException" | "RequestThrottled" => Kind::Throttled,
-        "InternalError" | "ServiceUnavailable" | "RequestTimeout" | "IncompleteBody" | "OperationAborted"
-        | "ConditionalRequestConflict" | "XMinioServerNotInitialized" => Kind::Transient,
-        "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "InvalidDigest" => Kind::BadDigest,
+        "SlowDown"
+        | "SlowDownRead"
+        | "SlowDownWrite"
+        | "TooManyRequests"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestThrottled" => Kind::Throttled,
+        "InternalError"
+        | "ServiceUnavailable"
+        | "RequestTimeout"
+        | "IncompleteBody"
+        | "OperationAborted"
+        | "ConditionalRequestConflict"
+        | "XMinioServerNotInitialized" => Kind::Transient,
+        "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "InvalidDigest" => {
+            Kind::BadDigest
+        }
         "RequestTimeTooSkewed" => Kind::ClockSkew,
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Kind::ExpiredCredentials,
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => Kind::InvalidCredentials,
@@ -158,7 +172,9 @@ pub(super) fn kind_of_code(code: &str) -> Option<StoreErrorKind> {
         "NoSuchUpload" => Kind::NoSuchUpload,
         "NoSuchKey" => Kind::NoSuchKey,
         "PreconditionFailed" => Kind::PreconditionFailed,
-        "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed"
+        "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException" => Kind::WrongRegion,
         "XMinioStorageFull" | "InsufficientStorage" => Kind::StorageFull,
         _ => return None,
@@ -175,6 +191,8 @@ pub(super) fn kind_of_status(status: u16) -> StoreErrorKind {
         412 => Kind::PreconditionFailed,
         429 | 503 => Kind::Throttled,
         301 | 307 | 308 => Kind::WrongRegion,
+        // A success that could not be read as one.
+        200..300 => Kind::NotCredible,
         501 | 505 => Kind::Refused,
         507 => Kind::StorageFull,
         500.. => Kind::Transient,

@@ -12,7 +12,9 @@ pub fn explain(error: &StoreError, bucket: &str, connector: &Connector) -> Error
         Kind::NoSuchBucket => (
             ErrorKind::NoSuchBucket,
             format!("bucket '{bucket}' does not exist at {place}"),
-            Some(format!("make it with --create-bucket or 's3haul mb s3://{bucket}'")),
+            Some(format!(
+                "make it with --create-bucket or 's3haul mb s3://{bucket}'"
+            )),
         ),
         Kind::WrongRegion => {
             let region = error.region.as_deref();
@@ -20,7 +22,11 @@ pub fn explain(error: &StoreError, bucket: &str, connector: &Connector) -> Error
                 Some(region) => format!("{of_bucket} is in region {region}, not {}", connector.region()),
                 None => format!("{of_bucket} is in another region than {}", connector.region()),
             };
-            (ErrorKind::Configuration, message, Some(format!("use --region {}", region.unwrap_or("REGION"))))
+            (
+                ErrorKind::Configuration,
+                message,
+                Some(format!("use --region {}", region.unwrap_or("REGION"))),
+            )
         }
         Kind::InvalidCredentials => (
             ErrorKind::Credentials,
@@ -32,7 +38,11 @@ pub fn explain(error: &StoreError, bucket: &str, connector: &Connector) -> Error
             format!("the credentials have expired for {place}"),
             Some("get new ones, for instance with 'aws sso login'".to_owned()),
         ),
-        Kind::NoCredentials => (ErrorKind::Credentials, "no credentials could be had".to_owned(), None),
+        Kind::NoCredentials => (
+            ErrorKind::Credentials,
+            "no credentials could be had".to_owned(),
+            None,
+        ),
         Kind::AccessDenied => (
             ErrorKind::Credentials,
             format!("access to {of_bucket} is denied"),
@@ -55,7 +65,10 @@ pub fn explain(error: &StoreError, bucket: &str, connector: &Connector) -> Error
         Kind::NotCredible => (
             ErrorKind::Server,
             format!("{place} does not answer like an S3 server"),
-            Some("check --endpoint-url; for MinIO it is the API port (9000), not the console (9001)".to_owned()),
+            Some(
+                "check --endpoint-url; for MinIO it is the API port (9000), not the console (9001)"
+                    .to_owned(),
+            ),
         ),
         Kind::Unreachable | Kind::Connection | Kind::Stalled => (
             ErrorKind::Unreachable,
@@ -66,7 +79,10 @@ pub fn explain(error: &StoreError, bucket: &str, connector: &Connector) -> Error
         _ => (
             ErrorKind::Server,
             format!("{of_bucket} cannot be used"),
-            Some("check --endpoint-url; for MinIO it is the API port (9000), not the console (9001)".to_owned()),
+            Some(
+                "check --endpoint-url; for MinIO it is the API port (9000), not the console (9001)"
+                    .to_owned(),
+            ),
         ),
     };
     let explained = Error::new(kind, message).with_source(error.clone());

@@ -206,7 +206,12 @@ pub trait ObjectStore: Send + Sync {
     /// Reads an object and hands each piece to `sink`; returns the number of bytes.
     async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64>;
     /// One page of the objects below `prefix`; with `recursive` false, down to the next `/` only.
-    async fn list_objects(&self, prefix: &str, recursive: bool, continuation: Option<&str>) -> StoreResult<ListPage>;
+    async fn list_objects(
+        &self,
+        prefix: &str,
+        recursive: bool,
+        continuation: Option<&str>,
+    ) -> StoreResult<ListPage>;
     /// The first page of open multipart uploads of keys that begin with `prefix`.
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>>;
     /// Whether the bucket exists and these credentials see it.

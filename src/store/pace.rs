@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// Everybody waits at most this long unless the server names a time: one refusal must not idle a whole run.
+const LONGEST_COMMON_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct State {
@@ -26,7 +28,13 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { state: Mutex::new(State { open_at: Instant::now(), level: 0, last_success: None }) }
+        Self {
+            state: Mutex::new(State {
+                open_at: Instant::now(),
+                level: 0,
+                last_success: None,
+            }),
+        }
     }
 }
 
@@ -49,15 +57,15 @@ impl Pace {
         if let Some(wish) = retry_after {
             state.open_at = state.open_at.max(now + wish);
         } else if state.open_at <= now {
-            state.open_at = now + jittered(state.level + 1);
-            state.level += 1;
+            state.level = (state.level + 1).min(7);
+            state.open_at = now + jittered(state.level).min(LONGEST_COMMON_PAUSE);
         }
     }
 
     /// A request succeeded.
     pub fn succeeded(&self) {
         let mut state = self.state();
-        state.level = state.level.saturating_sub(1);
+        state.level /= 2;
         state.last_success = Some(Instant::now());
     }
 
@@ -83,7 +91,10 @@ mod tests {
         pace.throttled(Some(Duration::from_secs(3)));
         assert!(pace.wait() > Duration::from_millis(2_900));
         pace.throttled(None);
-        assert!(pace.wait() < Duration::from_secs(4), "those in flight do not add to a pause");
+        assert!(
+            pace.wait() < Duration::from_secs(4),
+            "those in flight do not add to a pause"
+        );
     }
 
     #[test]

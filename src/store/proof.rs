@@ -4,7 +4,9 @@
 
 use md5::{Digest as _, Md5};
 
-use super::{Checksum, CompleteUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart};
+use super::{
+    Checksum, CompleteUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+};
 
 fn doubtful(message: String) -> StoreError {
     StoreError::new(StoreErrorKind::NotCredible, message)
@@ -30,9 +32,12 @@ impl PutObject {
     pub(super) fn check(&self, stored: Stored) -> StoreResult<Stored> {
         check_echo(&self.checksum, &stored)?;
         match &self.expected_etag {
-            Some(expected) if !stored.opaque_etag && !stored.etag.eq_ignore_ascii_case(expected) => Err(doubtful(
-                format!("the server stored something else: its ETag is {}, the content's MD5 is {expected}", stored.etag),
-            )),
+            Some(expected) if !stored.opaque_etag && !stored.etag.eq_ignore_ascii_case(expected) => {
+                Err(doubtful(format!(
+                    "the server stored something else: its ETag is {}, the content's MD5 is {expected}",
+                    stored.etag
+                )))
+            }
             _ => Ok(stored),
         }
     }
@@ -66,9 +71,14 @@ impl CompleteUpload {
     pub(super) fn check(&self, stored: Stored) -> StoreResult<Stored> {
         check_echo(&self.checksum, &stored)?;
         // Other shapes of ETag (R2, SeaweedFS) prove nothing either way.
-        let same_shape = stored.etag.split_once('-').is_some_and(|(digest, _)| is_md5(digest));
+        let same_shape = stored
+            .etag
+            .split_once('-')
+            .is_some_and(|(digest, _)| is_md5(digest));
         match self.composed_etag() {
-            Some(composed) if same_shape && !stored.opaque_etag && !stored.etag.eq_ignore_ascii_case(&composed) => {
+            Some(composed)
+                if same_shape && !stored.opaque_etag && !stored.etag.eq_ignore_ascii_case(&composed) =>
+            {
                 Err(doubtful(format!(
                     "the server put something else together: its ETag is {}, the parts give {composed}",
                     stored.etag
@@ -91,11 +101,18 @@ mod tests {
     use crate::store::{Body, CompletedPart, ObjectProperties};
 
     fn checksum(value: &str) -> Checksum {
-        Checksum { algorithm: ChecksumAlgorithm::Crc64Nvme, value: value.into() }
+        Checksum {
+            algorithm: ChecksumAlgorithm::Crc64Nvme,
+            value: value.into(),
+        }
     }
 
     fn stored(etag: &str, echo: Option<&str>) -> Stored {
-        Stored { etag: etag.into(), checksum: echo.map(checksum), opaque_etag: false }
+        Stored {
+            etag: etag.into(),
+            checksum: echo.map(checksum),
+            opaque_etag: false,
+        }
     }
 
     fn put(expected_etag: Option<&str>) -> PutObject {
@@ -116,18 +133,28 @@ mod tests {
         assert!(put(None).check(stored("whatever", None)).is_ok());
         assert!(put(Some("d4")).check(stored("ff", Some("AAAA"))).is_err());
         assert!(put(Some("d4")).check(stored("d4", Some("BBBB"))).is_err());
-        let encrypted = Stored { opaque_etag: true, ..stored("ff", None) };
+        let encrypted = Stored {
+            opaque_etag: true,
+            ..stored("ff", None)
+        };
         assert!(put(Some("d4")).check(encrypted).is_ok());
     }
 
     #[test]
     fn the_etag_of_a_multipart_upload_is_composed_of_its_parts() {
-        let part = |number, etag: &str| CompletedPart { number, etag: etag.into(), checksum: checksum("AAAA") };
+        let part = |number, etag: &str| CompletedPart {
+            number,
+            etag: etag.into(),
+            checksum: checksum("AAAA"),
+        };
         let complete = CompleteUpload {
             key: "k".into(),
             upload_id: "u".into(),
             // MD5 of "a" and of "b" (RFC 1321 gives the first).
-            parts: vec![part(1, "0cc175b9c0f1b6a831c399e269772661"), part(2, "92eb5ffee6ae2fec3ad71c777531578f")],
+            parts: vec![
+                part(1, "0cc175b9c0f1b6a831c399e269772661"),
+                part(2, "92eb5ffee6ae2fec3ad71c777531578f"),
+            ],
             checksum: checksum("AAAA"),
             size_bytes: 2,
             if_none_match: false,
@@ -135,7 +162,11 @@ mod tests {
         let composed = complete.composed_etag().expect("both are MD5s");
         assert!(composed.ends_with("-2"), "{composed}");
         assert!(complete.check(stored(&composed, None)).is_ok());
-        assert!(complete.check(stored("00000000000000000000000000000000-2", None)).is_err());
+        assert!(
+            complete
+                .check(stored("00000000000000000000000000000000-2", None))
+                .is_err()
+        );
         assert!(complete.check(stored("some-opaque-tag", None)).is_ok());
     }
 }

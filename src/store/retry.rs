@@ -10,10 +10,10 @@ use async_trait::async_trait;
 
 use super::pace::{Pace, jittered};
 use super::{
-    ByteSink, CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind,
-    StoreResult, Stored, UploadPart,
+    ByteSink, CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject,
+    StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
 };
-use crate::config::{ChecksumAlgorithm, RetrySettings};
+use crate::config::{ChecksumAlgorithm, DEFAULT_RETRIES, RetrySettings};
 use crate::event::RetryNotice;
 
 /// Hears of every request that will be tried again.
@@ -22,6 +22,10 @@ pub type RetryObserver = Arc<dyn Fn(RetryNotice) + Send + Sync>;
 /// A lost connection is worth trying for at least this long, however quickly the tries fail: a server that is
 /// restarted behind a proxy accepts connections and drops them.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(75);
+/// A server that asks for a slower pace is given at least this long, unless fewer tries than usual are wanted.
+const STORM_PATIENCE: Duration = Duration::from_secs(45);
+/// After a common pause, requests start within this time and not in one instant.
+const SPREAD: Duration = Duration::from_millis(100);
 /// Answers that contradict what was sent are not worth many tries.
 const DOUBTFUL_RETRIES: u32 = 2;
 
@@ -48,7 +52,12 @@ impl Retrying {
         pace: Arc<Pace>,
         observer: RetryObserver,
     ) -> Self {
-        Self { inner, settings, pace, observer }
+        Self {
+            inner,
+            settings,
+            pace,
+            observer,
+        }
     }
 
     /// The pause before the next try, or `None` when there is none.
@@ -57,10 +66,18 @@ impl Retrying {
         let left = |limit: u32| history.tries <= limit.min(self.settings.retries);
         let patient = |patience: Duration| self.settings.retries > 0 && history.started.elapsed() < patience;
         let again = match error.kind {
-            Kind::Throttled | Kind::Transient | Kind::Stalled => left(u32::MAX),
+            Kind::Throttled => {
+                let usual = self.settings.retries >= DEFAULT_RETRIES;
+                left(u32::MAX) || (usual && history.started.elapsed() < STORM_PATIENCE)
+            }
+            Kind::Transient | Kind::Stalled => left(u32::MAX),
             Kind::Connection => left(u32::MAX) || patient(OUTAGE_PATIENCE.min(self.settings.outage_limit)),
             Kind::Unreachable => {
-                let since = self.pace.last_success().unwrap_or(history.started).max(history.started);
+                let since = self
+                    .pace
+                    .last_success()
+                    .unwrap_or(history.started)
+                    .max(history.started);
                 self.settings.retries > 0 && since.elapsed() < self.settings.outage_limit
             }
             Kind::BadDigest | Kind::NotCredible | Kind::LocalRead => left(DOUBTFUL_RETRIES),
@@ -82,7 +99,10 @@ impl Retrying {
         F: FnMut(&'a dyn ObjectStore) -> Fut,
         Fut: Future<Output = StoreResult<T>>,
     {
-        let mut history = History { started: Instant::now(), tries: 0 };
+        let mut history = History {
+            started: Instant::now(),
+            tries: 0,
+        };
         loop {
             self.wait_for_the_pace().await;
             history.tries += 1;
@@ -97,7 +117,10 @@ impl Retrying {
                 self.pace.throttled(error.retry_after);
             }
             let Some(delay) = self.pause(&error, &history) else {
-                return Err(StoreError { tries: history.tries, ..error });
+                return Err(StoreError {
+                    tries: history.tries,
+                    ..error
+                });
             };
             tracing::debug!(operation, place, attempt = history.tries, %error, ?delay, "request will be tried again");
             (self.observer)(RetryNotice {
@@ -118,7 +141,8 @@ impl Retrying {
                 return;
             }
             // A little spread, so that not all of them start in the same millisecond.
-            tokio::time::sleep(wait + wait.mul_f64(0.2 * fastrand::f64())).await;
+            let spread = SPREAD.mul_f64(fastrand::f64()).min(wait);
+            tokio::time::sleep(wait + spread).await;
         }
     }
 }
@@ -134,7 +158,10 @@ impl ObjectStore for Retrying {
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
-        self.run("CreateMultipartUpload", &request.key, |store| store.create_multipart_upload(request)).await
+        self.run("CreateMultipartUpload", &request.key, |store| {
+            store.create_multipart_upload(request)
+        })
+        .await
     }
 
     async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
@@ -154,11 +181,15 @@ impl ObjectStore for Retrying {
     }
 
     async fn abort_multipart_upload(&self, key: &str, upload_id: &str) -> StoreResult<()> {
-        self.run("AbortMultipartUpload", key, |store| store.abort_multipart_upload(key, upload_id)).await
+        self.run("AbortMultipartUpload", key, |store| {
+            store.abort_multipart_upload(key, upload_id)
+        })
+        .await
     }
 
     async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead> {
-        self.run("HeadObject", key, |store| store.head_object(key, algorithm)).await
+        self.run("HeadObject", key, |store| store.head_object(key, algorithm))
+            .await
     }
 
     async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64> {
@@ -166,12 +197,23 @@ impl ObjectStore for Retrying {
         self.inner.read_object(key, sink).await
     }
 
-    async fn list_objects(&self, prefix: &str, recursive: bool, continuation: Option<&str>) -> StoreResult<ListPage> {
-        self.run("ListObjectsV2", prefix, |store| store.list_objects(prefix, recursive, continuation)).await
+    async fn list_objects(
+        &self,
+        prefix: &str,
+        recursive: bool,
+        continuation: Option<&str>,
+    ) -> StoreResult<ListPage> {
+        self.run("ListObjectsV2", prefix, |store| {
+            store.list_objects(prefix, recursive, continuation)
+        })
+        .await
     }
 
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
-        self.run("ListMultipartUploads", prefix, |store| store.list_multipart_uploads(prefix)).await
+        self.run("ListMultipartUploads", prefix, |store| {
+            store.list_multipart_uploads(prefix)
+        })
+        .await
     }
 
     async fn head_bucket(&self) -> StoreResult<()> {

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
+use super::Choice;
 use super::clients::{Clients, Host, own_runtime};
 use super::evidence::ChildUsage;
 use super::protocol::{Contact, FromChild, Init, Refusal, ToChild};
 use super::worker_loop::on_threads;
-use super::Choice;
 use crate::config::ClientMode;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::event::{Failure, FailureKind};
@@ -52,7 +52,9 @@ struct Child {
 pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) -> Result<()> {
     let output: Output = Arc::new(Mutex::new(output));
     let mut line = String::new();
-    input.read_line(&mut line).map_err(|error| broken("no input").with_source(error))?;
+    input
+        .read_line(&mut line)
+        .map_err(|error| broken("no input").with_source(error))?;
     let Ok(ToChild::Init(init)) = serde_json::from_str(&line) else {
         return Err(broken("the first line is not the settings"));
     };
@@ -60,23 +62,41 @@ pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) 
         Ok(parts) => parts,
         Err(error) => {
             let hint = error.hint().map(str::to_owned);
-            say(&output, &FromChild::Refused(Refusal { kind: error.kind(), message: chain(&error), hint }));
+            say(
+                &output,
+                &FromChild::Refused(Refusal {
+                    kind: error.kind(),
+                    message: chain(&error),
+                    hint,
+                }),
+            );
             return Ok(());
         }
     };
     let connector = clients.connector().clone();
     say(&output, &FromChild::Ready(connector.server()));
-    let (senders, steps): (Vec<_>, _) = (0..init.threads.max(1)).map(|_| async_channel::unbounded()).unzip();
-    let child = Child { steps, clients, transfer, output: output.clone(), cancel: CancellationToken::new() };
+    let (senders, steps): (Vec<_>, _) = (0..init.threads.max(1))
+        .map(|_| async_channel::unbounded())
+        .unzip();
+    let child = Child {
+        steps,
+        clients,
+        transfer,
+        output: output.clone(),
+        cancel: CancellationToken::new(),
+    };
     let cancel = child.cancel.clone();
     std::thread::scope(|scope| {
         let threads = init.threads.max(1);
-        let workers = scope.spawn(move || on_threads(threads, &Arc::default(), |thread| serve(&child, thread)));
+        let workers =
+            scope.spawn(move || on_threads(threads, &Arc::default(), |thread| serve(&child, thread)));
         read_steps(input, &senders, &cancel);
         // The parent closes the pipe after the last answer; if it died instead, nobody wants what is in hand.
         cancel.cancel();
         drop(senders);
-        workers.join().unwrap_or_else(|_| Err(broken("a thread panicked")))
+        workers
+            .join()
+            .unwrap_or_else(|_| Err(broken("a thread panicked")))
     })?;
     say(&output, &FromChild::Bye(usage(&connector)));
     Ok(())
@@ -97,16 +117,30 @@ fn set_up(init: &Init, output: &Output) -> Result<(Clients, Arc<TransferShared>)
     let mut choice = Choice::new(config);
     choice.concurrency = init.threads;
     let host = Arc::new(Host::for_child(choice.client)?);
-    let connector = host.runtime.block_on(Connector::resolve(&config.store, &config.transfer))?;
+    let connector = host
+        .runtime
+        .block_on(Connector::resolve(&config.store, &config.transfer))?;
     let retries = output.clone();
     let observer: RetryObserver = Arc::new(move |notice| say(&retries, &FromChild::Retry(notice)));
     let transfer = TransferShared::new(config.transfer.clone(), connector.clone());
-    let clients = Clients::new(connector.clone(), &init.bucket, &choice, config.transfer.retry, observer, host)?;
+    let clients = Clients::new(
+        connector.clone(),
+        &init.bucket,
+        &choice,
+        config.transfer.retry,
+        observer,
+        host,
+    )?;
     match init.contact {
         Contact::Made(server) => connector.assume_server(server),
         Contact::First(policy) => {
             let store = clients.for_first_contact(first_contact);
-            clients.host().runtime.block_on(check_bucket(store.as_ref(), &connector, &init.bucket, policy))?;
+            clients.host().runtime.block_on(check_bucket(
+                store.as_ref(),
+                &connector,
+                &init.bucket,
+                policy,
+            ))?;
         }
     }
     Ok((clients, transfer))
@@ -136,9 +170,14 @@ fn serve(child: &Child, thread: usize) -> Result<()> {
         let clients = child.clients.for_worker()?;
         while let Ok((id, step)) = child.steps[thread].recv().await {
             let steps = LocalSteps::new(clients.for_task()?, child.transfer.clone());
-            let outcome = AssertUnwindSafe(do_step(&steps, step, &child.cancel)).catch_unwind().await;
+            let outcome = AssertUnwindSafe(do_step(&steps, step, &child.cancel))
+                .catch_unwind()
+                .await;
             let outcome = outcome.unwrap_or_else(|_| {
-                Err(StepError::Failed(Failure::new(FailureKind::WorkerLost, "a worker process panicked")))
+                Err(StepError::Failed(Failure::new(
+                    FailureKind::WorkerLost,
+                    "a worker process panicked",
+                )))
             });
             say(&child.output, &FromChild::Done { id, outcome });
         }

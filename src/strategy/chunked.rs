@@ -23,7 +23,13 @@ fn split(tasks: Vec<Task>, workers: usize) -> VecDeque<Vec<Task>> {
     let mut tasks = tasks.into_iter().peekable();
     while tasks.peek().is_some() {
         let number = chunks.len();
-        chunks.push_back(tasks.by_ref().take(size).map(|task| task.in_chunk(number)).collect());
+        chunks.push_back(
+            tasks
+                .by_ref()
+                .take(size)
+                .map(|task| task.in_chunk(number))
+                .collect(),
+        );
     }
     chunks
 }

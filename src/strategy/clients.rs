@@ -13,11 +13,15 @@ use crate::store::{Connector, ObjectStore, RetryObserver, Retrying};
 
 /// A runtime with one event loop on the calling thread.
 pub(super) fn own_runtime() -> Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().map_err(no_runtime)
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(no_runtime)
 }
 
 fn no_runtime(error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Internal, "an event loop cannot be started").with_source(error)
+    Error::new(ErrorKind::Internal, "an event loop cannot be started")
+        .with_source(error)
         .with_hint("the limit of open files or threads may be too low; see ulimit -n and -u")
 }
 
@@ -41,18 +45,32 @@ impl Host {
             {
                 1
             }
-            _ => return Ok(Self { runtime: own_runtime()? }),
+            _ => {
+                return Ok(Self {
+                    runtime: own_runtime()?,
+                });
+            }
         };
         Self::with_threads(threads)
     }
 
     /// The runtime of a worker process: in the background when its threads share a client.
     pub(super) fn for_child(client: ClientMode) -> Result<Self> {
-        if client == ClientMode::Shared { Self::with_threads(1) } else { Ok(Self { runtime: own_runtime()? }) }
+        if client == ClientMode::Shared {
+            Self::with_threads(1)
+        } else {
+            Ok(Self {
+                runtime: own_runtime()?,
+            })
+        }
     }
 
     fn with_threads(threads: usize) -> Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(no_runtime)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build()
+            .map_err(no_runtime)?;
         Ok(Self { runtime })
     }
 }
@@ -83,13 +101,26 @@ impl Clients {
         observer: RetryObserver,
         host: Arc<Host>,
     ) -> Result<Self> {
-        let connections = if choice.client == ClientMode::Shared { choice.concurrency } else { 1 };
+        let connections = if choice.client == ClientMode::Shared {
+            choice.concurrency
+        } else {
+            1
+        };
         let bare = {
             let _on_host = host.runtime.enter();
             connector.open(bucket, connections)?
         };
         let shared = retrying(bare.clone(), &connector, retry, &observer);
-        Ok(Self { connector, bucket: bucket.into(), mode: choice.client, retry, observer, host, bare, shared })
+        Ok(Self {
+            connector,
+            bucket: bucket.into(),
+            mode: choice.client,
+            retry,
+            observer,
+            host,
+            bare,
+            shared,
+        })
     }
 
     /// Bucket name.
@@ -118,8 +149,16 @@ impl Clients {
     }
 
     /// The run's own store, with other limits for the first contact.
-    pub(crate) fn for_first_contact(&self, limits: impl Fn(RetrySettings) -> RetrySettings) -> Arc<dyn ObjectStore> {
-        retrying(self.bare.clone(), &self.connector, limits(self.retry), &self.observer)
+    pub(crate) fn for_first_contact(
+        &self,
+        limits: impl Fn(RetrySettings) -> RetrySettings,
+    ) -> Arc<dyn ObjectStore> {
+        retrying(
+            self.bare.clone(),
+            &self.connector,
+            limits(self.retry),
+            &self.observer,
+        )
     }
 
     /// A store of one connection, on the current runtime.
@@ -144,7 +183,12 @@ fn retrying(
     retry: RetrySettings,
     observer: &RetryObserver,
 ) -> Arc<dyn ObjectStore> {
-    Arc::new(Retrying::new(store, retry, connector.pace().clone(), observer.clone()))
+    Arc::new(Retrying::new(
+        store,
+        retry,
+        connector.pace().clone(),
+        observer.clone(),
+    ))
 }
 
 /// The stores of one worker.

@@ -45,8 +45,9 @@ impl Strategy for EventLoops {
 }
 
 async fn one_loop(workers: usize, context: &StrategyContext) -> Result<()> {
-    let mut running: FuturesUnordered<_> =
-        (0..workers).map(|worker| Polled::new(work(worker, context), context.evidence.clone())).collect();
+    let mut running: FuturesUnordered<_> = (0..workers)
+        .map(|worker| Polled::new(work(worker, context), context.evidence.clone()))
+        .collect();
     let mut outcome = Ok(());
     while let Some(ended) = running.next().await {
         if outcome.is_ok() {

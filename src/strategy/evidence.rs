@@ -110,7 +110,11 @@ pub(super) struct Polled<F> {
 
 impl<F: Future> Polled<F> {
     pub(super) fn new(future: F, evidence: Arc<Evidence>) -> Self {
-        Self { future: Box::pin(future), evidence, last: None }
+        Self {
+            future: Box::pin(future),
+            evidence,
+            last: None,
+        }
     }
 }
 

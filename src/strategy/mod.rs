@@ -108,9 +108,16 @@ impl Choice {
             StrategyKind::Processes => ClientMode::PerWorker,
             _ => ClientMode::Shared,
         });
-        let concurrency = if strategy == StrategyKind::Sequential { 1 } else { run.concurrency };
+        let concurrency = if strategy == StrategyKind::Sequential {
+            1
+        } else {
+            run.concurrency
+        };
         let event_loops = match strategy {
-            StrategyKind::Async => run.event_loops.unwrap_or((cores / 2).clamp(1, 4)).min(concurrency),
+            StrategyKind::Async => run
+                .event_loops
+                .unwrap_or((cores / 2).clamp(1, 4))
+                .min(concurrency),
             _ => 0,
         };
         let processes = match strategy {
@@ -118,7 +125,13 @@ impl Choice {
             StrategyKind::Hybrid => run.processes.unwrap_or(cores).min(concurrency),
             _ => 0,
         };
-        Self { strategy, client, event_loops, processes, concurrency }
+        Self {
+            strategy,
+            client,
+            event_loops,
+            processes,
+            concurrency,
+        }
     }
 
     /// True when each file is one task however large it is.
@@ -138,7 +151,10 @@ mod tests {
         config.run.processes = Some(2);
         config.run.concurrency = 8;
         let choice = Choice::new(&config);
-        assert_eq!((choice.strategy, choice.processes, choice.concurrency), (StrategyKind::Hybrid, 2, 8));
+        assert_eq!(
+            (choice.strategy, choice.processes, choice.concurrency),
+            (StrategyKind::Hybrid, 2, 8)
+        );
         config.run.strategy = Some(StrategyKind::Sequential);
         assert_eq!(Choice::new(&config).concurrency, 1);
         config.run.strategy = Some(StrategyKind::Processes);

@@ -35,10 +35,20 @@ impl Strategy for Processes {
         let children = start_all(context)?;
         let slots: Vec<Slot> = children
             .iter()
-            .flat_map(|child| (0..child.threads).map(|thread| Slot { link: child.link.clone(), thread }))
+            .flat_map(|child| {
+                (0..child.threads).map(|thread| Slot {
+                    link: child.link.clone(),
+                    thread,
+                })
+            })
             .collect();
         let outcome = context.clients.host().runtime.block_on(async {
-            let work = join_all(slots.iter().enumerate().map(|(worker, slot)| pull(worker, slot, context)));
+            let work = join_all(
+                slots
+                    .iter()
+                    .enumerate()
+                    .map(|(worker, slot)| pull(worker, slot, context)),
+            );
             let cancel = async {
                 context.run.cancel.cancelled().await;
                 for child in &children {
@@ -60,9 +70,14 @@ impl Strategy for Processes {
 
 /// One slot: as many as there are requests in flight. Stops when its child is gone.
 async fn pull(worker: usize, slot: &Slot, context: &StrategyContext) {
-    let id = WorkerId { worker, pid: slot.link.pid };
+    let id = WorkerId {
+        worker,
+        pid: slot.link.pid,
+    };
     while slot.link.is_alive() {
-        let Some(task) = context.tasks.receive().await else { return };
+        let Some(task) = context.tasks.receive().await else {
+            return;
+        };
         let _in_flight = context.evidence.take_up(worker);
         drive(task, slot, &context.run, id).await;
     }
@@ -134,7 +149,10 @@ impl Child {
             .process_group(0)
             .spawn()
             .map_err(cannot)?;
-        let (stdin, stdout) = (process.stdin.take(), process.stdout.take().expect("stdout is piped"));
+        let (stdin, stdout) = (
+            process.stdin.take(),
+            process.stdout.take().expect("stdout is piped"),
+        );
         let link = Arc::new(Link {
             pid: process.id(),
             stdin: Mutex::new(stdin),
@@ -142,7 +160,9 @@ impl Child {
             next_id: AtomicU64::new(0),
             usage: Mutex::new(None),
         });
-        link.send(&ToChild::Init(Box::new(init(threads, processes, contact, context))));
+        link.send(&ToChild::Init(Box::new(init(
+            threads, processes, contact, context,
+        ))));
         let (say_ready, ready) = std::sync::mpsc::channel();
         let reader = {
             let (link, events) = (link.clone(), context.run.events.clone());
@@ -151,7 +171,13 @@ impl Child {
                 .spawn(move || link.read(stdout, &events, &say_ready))
                 .map_err(cannot)?
         };
-        Ok(Self { process, link, reader: Some(reader), ready, threads })
+        Ok(Self {
+            process,
+            link,
+            reader: Some(reader),
+            ready,
+            threads,
+        })
     }
 
     fn wait_until_ready(&self, context: &StrategyContext) -> Result<ServerKind> {
@@ -220,8 +246,15 @@ fn init(threads: usize, processes: usize, contact: Contact, context: &StrategyCo
     let transfer = &mut config.transfer;
     // A share may be smaller than one file that goes up in one PUT; such a file then goes alone.
     transfer.memory = ByteSize(share(transfer.memory.bytes()).max(transfer.multipart_threshold.bytes()));
-    transfer.bandwidth = transfer.bandwidth.map(|rate| crate::units::Rate(ByteSize(share(rate.0.bytes()))));
-    Init { config, bucket: context.clients.bucket().to_owned(), threads, contact }
+    transfer.bandwidth = transfer
+        .bandwidth
+        .map(|rate| crate::units::Rate(ByteSize(share(rate.0.bytes()))));
+    Init {
+        config,
+        bucket: context.clients.bucket().to_owned(),
+        threads,
+        contact,
+    }
 }
 
 impl Link {
@@ -231,9 +264,13 @@ impl Link {
 
     /// Writes one line; a child that does not take it is as good as dead and its reader will say so.
     fn send(&self, message: &ToChild) -> bool {
-        let Ok(mut line) = serde_json::to_vec(message) else { return false };
+        let Ok(mut line) = serde_json::to_vec(message) else {
+            return false;
+        };
         line.push(b'\n');
-        lock(&self.stdin).as_mut().is_some_and(|stdin| stdin.write_all(&line).is_ok())
+        lock(&self.stdin)
+            .as_mut()
+            .is_some_and(|stdin| stdin.write_all(&line).is_ok())
     }
 
     fn read(&self, stdout: ChildStdout, events: &EventSender, ready: &std::sync::mpsc::Sender<Readiness>) {
@@ -243,7 +280,9 @@ impl Link {
                 Ok(FromChild::Ready(server)) => _ = ready.send(Ok(server)),
                 Ok(FromChild::Refused(refusal)) => _ = ready.send(Err(refusal)),
                 Ok(FromChild::Done { id, outcome }) => {
-                    let sender = lock(&self.waiting).as_mut().and_then(|waiting| waiting.remove(&id));
+                    let sender = lock(&self.waiting)
+                        .as_mut()
+                        .and_then(|waiting| waiting.remove(&id));
                     if let Some(sender) = sender {
                         let _ = sender.send(outcome);
                     }
@@ -276,7 +315,11 @@ impl Steps for Slot {
             Some(waiting) => waiting.insert(id, sender),
             None => return Err(link.lost()),
         };
-        if !link.send(&ToChild::Do { id, thread: self.thread, step }) {
+        if !link.send(&ToChild::Do {
+            id,
+            thread: self.thread,
+            step,
+        }) {
             return Err(link.lost());
         }
         receiver.await.unwrap_or_else(|_| Err(link.lost()))

@@ -47,11 +47,7 @@ pub(super) enum ToChild {
     /// Comes first, once.
     Init(Box<Init>),
     /// Do this on this thread and answer with the same id.
-    Do {
-        id: u64,
-        thread: usize,
-        step: Step,
-    },
+    Do { id: u64, thread: usize, step: Step },
     /// Abandon everything but aborts.
     Cancel,
 }

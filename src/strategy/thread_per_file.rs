@@ -26,7 +26,10 @@ impl Strategy for ThreadPerFile {
                         do_task(task, worker, &clients, context).await
                     })?
                 };
-                match thread::Builder::new().name(format!("file-{worker}")).spawn_scoped(scope, body) {
+                match thread::Builder::new()
+                    .name(format!("file-{worker}"))
+                    .spawn_scoped(scope, body)
+                {
                     Ok(handle) => {
                         context.evidence.thread_started();
                         handles.push(handle);
@@ -36,8 +39,9 @@ impl Strategy for ThreadPerFile {
                 }
             }
             for handle in handles {
-                let joined =
-                    handle.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a worker panicked")));
+                let joined = handle
+                    .join()
+                    .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a worker panicked")));
                 context.evidence.thread_joined();
                 if outcome.is_ok() {
                     outcome = joined;
@@ -57,7 +61,9 @@ impl ThreadPerFile {
                 context.run.cancel.cancel();
                 return Err(Error::new(
                     ErrorKind::Usage,
-                    format!("'--strategy thread-per-file' would start more than {THREAD_PER_FILE_LIMIT} threads"),
+                    format!(
+                        "'--strategy thread-per-file' would start more than {THREAD_PER_FILE_LIMIT} threads"
+                    ),
                 )
                 .with_hint("use --strategy threads, or --force if you mean it"));
             }

@@ -12,6 +12,8 @@ pub(super) struct Threads;
 impl Strategy for Threads {
     fn run(&self, context: &StrategyContext) -> Result<()> {
         let count = context.config.run.concurrency;
-        on_threads(count, &context.evidence, |worker| block_on(context, work(worker, context))?)
+        on_threads(count, &context.evidence, |worker| {
+            block_on(context, work(worker, context))?
+        })
     }
 }

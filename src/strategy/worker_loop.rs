@@ -16,7 +16,10 @@ use crate::transfer::{LocalSteps, Task, drive};
 
 /// The id of an in-process worker.
 pub(super) fn in_process(worker: usize) -> WorkerId {
-    WorkerId { worker, pid: std::process::id() }
+    WorkerId {
+        worker,
+        pid: std::process::id(),
+    }
 }
 
 /// Pulls tasks until there are none. A task that panics settles itself as lost; the worker goes on.
@@ -64,8 +67,9 @@ pub(super) fn on_threads(
         let mut outcome = Ok(());
         for worker in 0..count {
             let body = &body;
-            let spawned =
-                thread::Builder::new().name(format!("worker-{worker}")).spawn_scoped(scope, move || body(worker));
+            let spawned = thread::Builder::new()
+                .name(format!("worker-{worker}"))
+                .spawn_scoped(scope, move || body(worker));
             match spawned {
                 Ok(handle) => {
                     evidence.thread_started();
@@ -78,7 +82,9 @@ pub(super) fn on_threads(
             }
         }
         for handle in handles {
-            let joined = handle.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a worker panicked")));
+            let joined = handle
+                .join()
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a worker panicked")));
             evidence.thread_joined();
             if outcome.is_ok() {
                 outcome = joined;
@@ -89,7 +95,10 @@ pub(super) fn on_threads(
 }
 
 pub(super) fn no_thread(worker: usize, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Internal, format!("worker thread {worker} cannot be started"))
-        .with_source(error)
-        .with_hint("lower --concurrency, or raise the limit of processes (ulimit -u)")
+    Error::new(
+        ErrorKind::Internal,
+        format!("worker thread {worker} cannot be started"),
+    )
+    .with_source(error)
+    .with_hint("lower --concurrency, or raise the limit of processes (ulimit -u)")
 }

@@ -52,7 +52,10 @@ impl Hasher {
             State::Crc(digest) => crc_bytes(self.algorithm, digest.finalize()),
             State::Sha256(digest) => digest.finalize().to_vec(),
         };
-        Checksum { algorithm: self.algorithm, value: BASE64.encode(bytes) }
+        Checksum {
+            algorithm: self.algorithm,
+            value: BASE64.encode(bytes),
+        }
     }
 }
 
@@ -89,7 +92,10 @@ pub(super) fn of_parts(algorithm: ChecksumAlgorithm, parts: &[(&Checksum, u64)])
             Some(whole) => crc_fast::checksum_combine(crc, whole, value, *length),
         });
     }
-    Some(Checksum { algorithm, value: BASE64.encode(crc_bytes(algorithm, whole?)) })
+    Some(Checksum {
+        algorithm,
+        value: BASE64.encode(crc_bytes(algorithm, whole?)),
+    })
 }
 
 #[cfg(test)]
@@ -114,10 +120,19 @@ mod tests {
     fn checksums_of_parts_combine_into_the_checksum_of_the_whole() {
         let bytes: Vec<u8> = (0..100_000u32).map(|number| (number * 7 % 251) as u8).collect();
         for algorithm in [Crc32, Crc32C, Crc64Nvme] {
-            let parts: Vec<_> =
-                bytes.chunks(30_000).map(|part| (of_bytes(algorithm, part), part.len() as u64)).collect();
-            let parts: Vec<_> = parts.iter().map(|(checksum, length)| (checksum, *length)).collect();
-            assert_eq!(of_parts(algorithm, &parts), Some(of_bytes(algorithm, &bytes)), "{algorithm:?}");
+            let parts: Vec<_> = bytes
+                .chunks(30_000)
+                .map(|part| (of_bytes(algorithm, part), part.len() as u64))
+                .collect();
+            let parts: Vec<_> = parts
+                .iter()
+                .map(|(checksum, length)| (checksum, *length))
+                .collect();
+            assert_eq!(
+                of_parts(algorithm, &parts),
+                Some(of_bytes(algorithm, &bytes)),
+                "{algorithm:?}"
+            );
         }
     }
 

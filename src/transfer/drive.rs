@@ -37,7 +37,10 @@ pub struct RunContext {
 impl RunContext {
     /// Ends the run because of `cause`; the first one counts.
     pub fn give_up(&self, cause: FatalCause) {
-        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
+        self.fatal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(cause);
         self.cancel.cancel();
     }
 
@@ -60,7 +63,11 @@ pub async fn drive(task: Task, steps: &dyn Steps, context: &RunContext, worker: 
 }
 
 async fn drive_file(task: FileTask, steps: &dyn Steps, context: &RunContext, worker: WorkerId) {
-    let FileTask { object, mut ticket, held: _held } = task;
+    let FileTask {
+        object,
+        mut ticket,
+        held: _held,
+    } = task;
     ticket.start();
     ticket.note(|record| record.worker = worker);
     upload_whole(object, ticket, 1, steps, context).await;
@@ -74,7 +81,9 @@ async fn drive_part(task: PartTask, steps: &dyn Steps, context: &RunContext, wor
         Some(trouble) => Err(trouble),
         None => send_part(&upload, number, body, steps, context).await,
     };
-    let Some(ending) = upload.settle(outcome) else { return };
+    let Some(ending) = upload.settle(outcome) else {
+        return;
+    };
     end(&upload, ending, steps, context, worker).await;
 }
 
@@ -85,11 +94,18 @@ async fn send_part(
     steps: &dyn Steps,
     context: &RunContext,
 ) -> Result<PartDone, StepError> {
-    let begun = upload.begun.get_or_init(|| begin(&upload.object, upload.plan, steps, context)).await.clone()?;
+    let begun = upload
+        .begun
+        .get_or_init(|| begin(&upload.object, upload.plan, steps, context))
+        .await
+        .clone()?;
     let (object, offset, length) = match (body, upload.plan) {
         (Some(body), _) => {
             let length = body.length();
-            let held = ObjectSpec { content: Content::Held(body), ..(*upload.object).clone() };
+            let held = ObjectSpec {
+                content: Content::Held(body),
+                ..(*upload.object).clone()
+            };
             (Arc::new(held), 0, length)
         }
         (None, Some(plan)) => {
@@ -98,7 +114,18 @@ async fn send_part(
         }
         (None, None) => return Err(lost("a part without bytes")),
     };
-    part(Step::Part { object, begun, number, offset, length }, steps, context).await
+    part(
+        Step::Part {
+            object,
+            begun,
+            number,
+            offset,
+            length,
+        },
+        steps,
+        context,
+    )
+    .await
 }
 
 /// Begins an upload; one whose file has another size than planned is a changed file.
@@ -108,7 +135,9 @@ async fn begin(
     steps: &dyn Steps,
     context: &RunContext,
 ) -> Result<Begun, StepError> {
-    let step = Step::Begin { object: object.clone() };
+    let step = Step::Begin {
+        object: object.clone(),
+    };
     let StepDone::Begun(begun) = context.run(steps, step).await? else {
         return Err(lost("an answer to another step"));
     };
@@ -131,7 +160,10 @@ async fn part(step: Step, steps: &dyn Steps, context: &RunContext) -> Result<Par
 }
 
 fn lost(what: &str) -> StepError {
-    StepError::Failed(Failure::new(FailureKind::WorkerLost, format!("a worker gave {what}")))
+    StepError::Failed(Failure::new(
+        FailureKind::WorkerLost,
+        format!("a worker gave {what}"),
+    ))
 }
 
 /// Ends an upload whose parts are all settled.
@@ -184,7 +216,11 @@ async fn finish(
     context: &RunContext,
 ) -> Result<Done, StepError> {
     let key = object.key.clone();
-    let step = Step::Finish { object, begun: begun.clone(), parts };
+    let step = Step::Finish {
+        object,
+        begun: begun.clone(),
+        parts,
+    };
     match context.run(steps, step).await {
         Ok(StepDone::Stored(done)) => {
             context.open_uploads.remove(&begun.upload_id);
@@ -201,10 +237,17 @@ async fn finish(
 /// Gives an upload up, also when the run is cancelled. What cannot be aborted now stays in
 /// [`OpenUploads`] for the end of the run.
 async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext) {
-    let step = Step::Abort { key: key.to_owned(), upload_id: begun.upload_id.clone() };
+    let step = Step::Abort {
+        key: key.to_owned(),
+        upload_id: begun.upload_id.clone(),
+    };
     match steps.run(step).await {
         Ok(_) => context.open_uploads.remove(&begun.upload_id),
-        Err(error) => tracing::debug!(key, ?error, "abort failed; it is tried again at the end of the run"),
+        Err(error) => tracing::debug!(
+            key,
+            ?error,
+            "abort failed; it is tried again at the end of the run"
+        ),
     }
 }
 
@@ -237,9 +280,19 @@ async fn upload_once(
 ) -> Result<Done, StepError> {
     if object.size_bytes <= context.threshold_bytes {
         let started = Instant::now();
-        match context.run(steps, Step::Put { object: object.clone() }).await {
+        match context
+            .run(
+                steps,
+                Step::Put {
+                    object: object.clone(),
+                },
+            )
+            .await
+        {
             Ok(StepDone::Stored(done)) => {
-                context.events.send(Event::Sent { bytes: done.size_bytes });
+                context.events.send(Event::Sent {
+                    bytes: done.size_bytes,
+                });
                 tracing::trace!(key = %object.key, elapsed = ?started.elapsed(), "stored");
                 return Ok(done);
             }
@@ -249,7 +302,9 @@ async fn upload_once(
         }
     }
     let begun = begin(object, None, steps, context).await?;
-    let size_bytes = begun.identity.map_or(object.size_bytes, |identity| identity.size_bytes);
+    let size_bytes = begun
+        .identity
+        .map_or(object.size_bytes, |identity| identity.size_bytes);
     let sent = send_all_parts(object, &begun, size_bytes, steps, context).await;
     let parts = match sent {
         Ok(parts) => parts,
@@ -274,7 +329,13 @@ async fn send_all_parts(
     let mut parts = Vec::with_capacity(plan.count() as usize);
     for number in 1..=plan.count() {
         let (offset, length) = plan.range(number);
-        let step = Step::Part { object: object.clone(), begun: begun.clone(), number, offset, length };
+        let step = Step::Part {
+            object: object.clone(),
+            begun: begun.clone(),
+            number,
+            offset,
+            length,
+        };
         parts.push(part(step, steps, context).await?);
     }
     Ok(parts)
@@ -285,14 +346,23 @@ fn settle(outcome: Result<Done, StepError>, mut ticket: Ticket, context: &RunCon
     let outcome = match outcome {
         Ok(done) => {
             ticket.note(|record| record.size_bytes = done.size_bytes);
-            Outcome::Done { etag: done.etag, checksum: Some(done.checksum) }
+            Outcome::Done {
+                etag: done.etag,
+                checksum: Some(done.checksum),
+            }
         }
-        Err(StepError::Exists) => Outcome::Skipped { reason: SkipReason::Exists },
+        Err(StepError::Exists) => Outcome::Skipped {
+            reason: SkipReason::Exists,
+        },
         Err(StepError::Cancelled) => Outcome::Cancelled,
-        Err(StepError::Changed) => {
-            failed(Failure::new(FailureKind::Changed, "changed while being read, and again when tried anew"))
-        }
-        Err(StepError::Grown) => failed(Failure::new(FailureKind::Changed, "it kept growing while being read")),
+        Err(StepError::Changed) => failed(Failure::new(
+            FailureKind::Changed,
+            "changed while being read, and again when tried anew",
+        )),
+        Err(StepError::Grown) => failed(Failure::new(
+            FailureKind::Changed,
+            "it kept growing while being read",
+        )),
         Err(StepError::Restart(failure) | StepError::Failed(failure)) => failed(failure),
         Err(StepError::Fatal(cause)) => {
             let failure = Failure::new(FailureKind::Upload, cause.message.clone());

@@ -93,7 +93,11 @@ pub(super) fn identify(file: &File) -> Result<FileIdentity, ReadTrouble> {
 
 /// Fails when the open file is not what it was.
 pub(super) fn ensure_same(file: &File, before: &FileIdentity) -> Result<(), ReadTrouble> {
-    if identify(file)? == *before { Ok(()) } else { Err(ReadTrouble::Changed) }
+    if identify(file)? == *before {
+        Ok(())
+    } else {
+        Err(ReadTrouble::Changed)
+    }
 }
 
 /// All bytes of a small file, certain to be of one state.
@@ -128,12 +132,21 @@ mod tests {
     use super::*;
 
     fn identity(modified: (i64, u64)) -> FileIdentity {
-        FileIdentity { device: 1, inode: 2, size_bytes: 3, modified, changed: (0, 0) }
+        FileIdentity {
+            device: 1,
+            inode: 2,
+            size_bytes: 3,
+            modified,
+            changed: (0, 0),
+        }
     }
 
     #[test]
     fn mtime_is_written_as_rclone_does() {
-        assert_eq!(identity((1_700_000_000, 123_456_789)).mtime_text(), "1700000000.123456789");
+        assert_eq!(
+            identity((1_700_000_000, 123_456_789)).mtime_text(),
+            "1700000000.123456789"
+        );
         assert_eq!(identity((0, 5)).mtime_text(), "0.000000005");
         assert_eq!(identity((-2, 500_000_000)).mtime_text(), "-1.500000000");
     }
@@ -142,8 +155,11 @@ mod tests {
     fn a_named_pipe_is_refused_at_once() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let path = directory.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("mkfifo");
-        assert!(matches!(open(&path, Links::Refuse), Err(ReadTrouble::Failed(failure)) if failure.message.contains("regular")));
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .expect("mkfifo");
+        assert!(
+            matches!(open(&path, Links::Refuse), Err(ReadTrouble::Failed(failure)) if failure.message.contains("regular"))
+        );
     }
 
     #[test]
@@ -163,11 +179,17 @@ mod tests {
         for change in ["longer than before", "s", "SAME_SIZE"] {
             std::fs::write(&path, "same_size").expect("write");
             let (file, before) = open(&path, Links::Refuse).map_err(|_| ()).expect("open");
-            assert_eq!(read_whole(&file, &before).map_err(|_| ()).expect("unchanged"), "same_size");
+            assert_eq!(
+                read_whole(&file, &before).map_err(|_| ()).expect("unchanged"),
+                "same_size"
+            );
             // The clock that stamps files ticks every few milliseconds.
             std::thread::sleep(Duration::from_millis(20));
             std::fs::write(&path, change).expect("write");
-            assert!(matches!(read_whole(&file, &before), Err(ReadTrouble::Changed)), "{change}");
+            assert!(
+                matches!(read_whole(&file, &before), Err(ReadTrouble::Changed)),
+                "{change}"
+            );
         }
     }
 }

@@ -15,8 +15,8 @@ use super::verify::Expected;
 use crate::config::{TransferSettings, VerifyMode};
 use crate::event::{Failure, FailureKind};
 use crate::store::{
-    Body, Checksum, CompleteUpload, CompletedPart, Connector, CreateUpload, FileRange, ObjectProperties, ObjectStore,
-    PutObject, SLICE_BYTES, StoreError, StoreErrorKind, Stored, UploadPart,
+    Body, Checksum, CompleteUpload, CompletedPart, Connector, CreateUpload, FileRange, ObjectProperties,
+    ObjectStore, PutObject, SLICE_BYTES, StoreError, StoreErrorKind, Stored, UploadPart,
 };
 
 /// The budget counts in KiB, because a semaphore counts in 32 bits.
@@ -36,16 +36,30 @@ pub struct TransferShared {
 impl TransferShared {
     /// Shared state with the memory budget of `settings`.
     pub fn new(settings: TransferSettings, connector: Connector) -> Arc<Self> {
-        let budget_units = u32::try_from(settings.memory.bytes() / BUDGET_UNIT_BYTES).unwrap_or(u32::MAX).max(1);
+        let budget_units = u32::try_from(settings.memory.bytes() / BUDGET_UNIT_BYTES)
+            .unwrap_or(u32::MAX)
+            .max(1);
         let budget = Arc::new(Semaphore::new(budget_units as usize));
         let attributes = Arc::new(settings.attributes.clone());
-        Arc::new(Self { settings, attributes, connector, budget, budget_units })
+        Arc::new(Self {
+            settings,
+            attributes,
+            connector,
+            budget,
+            budget_units,
+        })
     }
 
     /// Waits until `bytes` fit into the budget. More than the whole budget waits for all of it.
     pub async fn hold(&self, bytes: u64) -> OwnedSemaphorePermit {
-        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES)).unwrap_or(u32::MAX).min(self.budget_units);
-        self.budget.clone().acquire_many_owned(units).await.expect("the budget is never closed")
+        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES))
+            .unwrap_or(u32::MAX)
+            .min(self.budget_units);
+        self.budget
+            .clone()
+            .acquire_many_owned(units)
+            .await
+            .expect("the budget is never closed")
     }
 
     /// The budget in bytes.
@@ -54,7 +68,11 @@ impl TransferShared {
     }
 
     fn links(&self) -> Links {
-        if self.settings.follow_symlinks { Links::Follow } else { Links::Refuse }
+        if self.settings.follow_symlinks {
+            Links::Follow
+        } else {
+            Links::Refuse
+        }
     }
 
     fn verify_mode(&self) -> VerifyMode {
@@ -66,13 +84,20 @@ impl TransferShared {
     }
 
     fn properties(&self, object: &ObjectSpec, identity: Option<&FileIdentity>) -> ObjectProperties {
-        let content_type = self
-            .attributes
-            .content_type
-            .clone()
-            .unwrap_or_else(|| mime_guess::from_path(&object.key).first_or_octet_stream().to_string());
-        let metadata = identity.map(|identity| ("mtime".to_owned(), identity.mtime_text())).into_iter().collect();
-        ObjectProperties { attributes: self.attributes.clone(), content_type, metadata }
+        let content_type = self.attributes.content_type.clone().unwrap_or_else(|| {
+            mime_guess::from_path(&object.key)
+                .first_or_octet_stream()
+                .to_string()
+        });
+        let metadata = identity
+            .map(|identity| ("mtime".to_owned(), identity.mtime_text()))
+            .into_iter()
+            .collect();
+        ObjectProperties {
+            attributes: self.attributes.clone(),
+            content_type,
+            metadata,
+        }
     }
 }
 
@@ -94,7 +119,10 @@ impl From<ReadTrouble> for StepError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         if error.is_fatal() {
-            return Self::Fatal(FatalCause { kind: error.kind, message: error.to_string() });
+            return Self::Fatal(FatalCause {
+                kind: error.kind,
+                message: error.to_string(),
+            });
         }
         match error.kind {
             StoreErrorKind::LocalRead => Self::Changed,
@@ -132,7 +160,12 @@ impl LocalSteps {
             properties: self.shared.properties(object, identity.as_ref()),
             if_none_match: self.shared.settings.if_none_match,
         };
-        let expected = Expected { key: &object.key, size_bytes, checksum: &checksum, part_lengths: &[] };
+        let expected = Expected {
+            key: &object.key,
+            size_bytes,
+            checksum: &checksum,
+            part_lengths: &[],
+        };
         self.refuse_existing(&object.key).await?;
         let stored = match self.store.put_object(&request).await {
             Ok(stored) => stored,
@@ -172,7 +205,11 @@ impl LocalSteps {
     }
 
     /// A precondition that failed on a later try may have met our own first try, whose answer was lost.
-    async fn settle_precondition(&self, error: StoreError, expected: &Expected<'_>) -> Result<Stored, StepError> {
+    async fn settle_precondition(
+        &self,
+        error: StoreError,
+        expected: &Expected<'_>,
+    ) -> Result<Stored, StepError> {
         if error.kind != StoreErrorKind::PreconditionFailed {
             return Err(error.into());
         }
@@ -183,12 +220,21 @@ impl LocalSteps {
     }
 
     async fn stored_by_head(&self, expected: &Expected<'_>) -> Result<Stored, StepError> {
-        let head = self.store.head_object(expected.key, expected.checksum.algorithm).await?;
-        Ok(Stored { etag: head.etag, checksum: head.checksum, opaque_etag: true })
+        let head = self
+            .store
+            .head_object(expected.key, expected.checksum.algorithm)
+            .await?;
+        Ok(Stored {
+            etag: head.etag,
+            checksum: head.checksum,
+            opaque_etag: true,
+        })
     }
 
     async fn done(&self, stored: Stored, expected: &Expected<'_>) -> Result<StepDone, StepError> {
-        expected.verify(self.store.as_ref(), &stored, self.shared.verify_mode()).await?;
+        expected
+            .verify(self.store.as_ref(), &stored, self.shared.verify_mode())
+            .await?;
         Ok(StepDone::Stored(Done {
             etag: stored.etag,
             checksum: checksum_text(expected.checksum),
@@ -221,13 +267,24 @@ impl LocalSteps {
         let (body, open_file, _held) = match &object.content {
             Content::Held(body) => (body.clone(), None, None),
             Content::Path(path) => {
-                let held = self.shared.hold(length.min(SLICES_PER_PART * SLICE_BYTES as u64)).await;
+                let held = self
+                    .shared
+                    .hold(length.min(SLICES_PER_PART * SLICE_BYTES as u64))
+                    .await;
                 let (file, identity) = file::open(path, self.shared.links())?;
                 if begun.identity.as_ref() != Some(&identity) {
                     return Err(StepError::Changed);
                 }
                 let file = Arc::new(file);
-                (Body::File(FileRange { file: file.clone(), offset, length }), Some((file, identity)), Some(held))
+                (
+                    Body::File(FileRange {
+                        file: file.clone(),
+                        offset,
+                        length,
+                    }),
+                    Some((file, identity)),
+                    Some(held),
+                )
             }
         };
         // The checksum goes into a header, so the range is read twice; the second time from the page cache.
@@ -245,20 +302,35 @@ impl LocalSteps {
             file::ensure_same(file, before)?;
         }
         let stored = outcome.map_err(lost_upload)?;
-        let part = CompletedPart { number, etag: stored.etag, checksum };
+        let part = CompletedPart {
+            number,
+            etag: stored.etag,
+            checksum,
+        };
         Ok(StepDone::Part(PartDone { part, length }))
     }
 
-    async fn finish(&self, object: &ObjectSpec, begun: &Begun, parts: Vec<PartDone>) -> Result<StepDone, StepError> {
+    async fn finish(
+        &self,
+        object: &ObjectSpec,
+        begun: &Begun,
+        parts: Vec<PartDone>,
+    ) -> Result<StepDone, StepError> {
         if let Content::Path(path) = &object.content
             && begun.identity != Some(file::open(path, self.shared.links())?.1)
         {
             return Err(StepError::Changed);
         }
         let lengths: Vec<u64> = parts.iter().map(|done| done.length).collect();
-        let sums: Vec<_> = parts.iter().map(|done| (&done.part.checksum, done.length)).collect();
+        let sums: Vec<_> = parts
+            .iter()
+            .map(|done| (&done.part.checksum, done.length))
+            .collect();
         let checksum = of_parts(self.shared.settings.checksum, &sums).ok_or_else(|| {
-            StepError::Failed(Failure::new(FailureKind::WorkerLost, "a worker gave a checksum that is none"))
+            StepError::Failed(Failure::new(
+                FailureKind::WorkerLost,
+                "a worker gave a checksum that is none",
+            ))
         })?;
         let size_bytes = lengths.iter().sum();
         let request = CompleteUpload {
@@ -269,7 +341,12 @@ impl LocalSteps {
             size_bytes,
             if_none_match: self.shared.settings.if_none_match,
         };
-        let expected = Expected { key: &object.key, size_bytes, checksum: &checksum, part_lengths: &lengths };
+        let expected = Expected {
+            key: &object.key,
+            size_bytes,
+            checksum: &checksum,
+            part_lengths: &lengths,
+        };
         let stored = match self.store.complete_multipart_upload(&request).await {
             Ok(stored) => stored,
             Err(error) if error.is_ambiguous() => self.prove_complete(error, &request, &expected).await?,
@@ -286,7 +363,11 @@ impl LocalSteps {
         expected: &Expected<'_>,
     ) -> Result<Stored, StepError> {
         let composed = request.composed_etag();
-        if expected.is_stored(self.store.as_ref(), composed.as_deref()).await? == Some(true) {
+        if expected
+            .is_stored(self.store.as_ref(), composed.as_deref())
+            .await?
+            == Some(true)
+        {
             tracing::debug!(key = expected.key, %error, "complete seemed to fail, but the object is there");
             return self.stored_by_head(expected).await;
         }
@@ -326,9 +407,13 @@ impl Steps for LocalSteps {
         match step {
             Step::Put { object } => self.put(&object).await,
             Step::Begin { object } => self.begin(&object).await,
-            Step::Part { object, begun, number, offset, length } => {
-                self.part(&object, &begun, number, (offset, length)).await
-            }
+            Step::Part {
+                object,
+                begun,
+                number,
+                offset,
+                length,
+            } => self.part(&object, &begun, number, (offset, length)).await,
             Step::Finish { object, begun, parts } => self.finish(&object, &begun, parts).await,
             Step::Abort { key, upload_id } => {
                 self.store.abort_multipart_upload(&key, &upload_id).await?;

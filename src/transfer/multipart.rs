@@ -41,14 +41,32 @@ pub(super) enum Ending {
 impl Upload {
     /// All parts of a file of known size are handed out from the start.
     pub(super) fn of_file(object: Arc<ObjectSpec>, plan: PartPlan, ticket: Ticket) -> Arc<Self> {
-        let state = State { issued: plan.count(), closed: true, ticket: Some(ticket), ..State::default() };
-        Arc::new(Self { object, plan: Some(plan), begun: OnceCell::new(), state: Mutex::new(state) })
+        let state = State {
+            issued: plan.count(),
+            closed: true,
+            ticket: Some(ticket),
+            ..State::default()
+        };
+        Arc::new(Self {
+            object,
+            plan: Some(plan),
+            begun: OnceCell::new(),
+            state: Mutex::new(state),
+        })
     }
 
     /// A stream hands out its parts as they come.
     pub(super) fn of_stream(object: Arc<ObjectSpec>, ticket: Ticket) -> Arc<Self> {
-        let state = State { ticket: Some(ticket), ..State::default() };
-        Arc::new(Self { object, plan: None, begun: OnceCell::new(), state: Mutex::new(state) })
+        let state = State {
+            ticket: Some(ticket),
+            ..State::default()
+        };
+        Arc::new(Self {
+            object,
+            plan: None,
+            begun: OnceCell::new(),
+            state: Mutex::new(state),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

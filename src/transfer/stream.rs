@@ -39,7 +39,11 @@ impl Cutter<'_> {
         let in_memory = part_bytes.saturating_mul(3) <= self.shared.budget_bytes();
         let wanted = if in_memory { part_bytes } else { SLICE_BYTES as u64 };
         let held = futures::executor::block_on(self.shared.hold(wanted));
-        let body = if in_memory { self.in_memory(part_bytes)? } else { self.spooled(part_bytes)? };
+        let body = if in_memory {
+            self.in_memory(part_bytes)?
+        } else {
+            self.spooled(part_bytes)?
+        };
         let mut byte = [0];
         let last = loop {
             match self.reader.read(&mut byte) {
@@ -72,7 +76,11 @@ impl Cutter<'_> {
         let mut file = tempfile::tempfile()?;
         let length = io::copy(&mut self.part(part_bytes), &mut file)?;
         file.flush()?;
-        Ok(Body::File(FileRange { file: Arc::new(file), offset: 0, length }))
+        Ok(Body::File(FileRange {
+            file: Arc::new(file),
+            offset: 0,
+            length,
+        }))
     }
 }
 
@@ -86,17 +94,33 @@ pub fn read_stream(
     shared: &TransferShared,
     tasks: &Sender<Task>,
 ) {
-    let mut cutter = Cutter { reader, shared, ahead: None };
+    let mut cutter = Cutter {
+        reader,
+        shared,
+        ahead: None,
+    };
     let first = match cutter.next(parts.part_bytes(1).unwrap_or(SLICE_BYTES as u64)) {
         Ok(first) => first,
-        Err(error) => return ticket.settle(crate::event::Outcome::Failed { failure: broken(&error) }),
+        Err(error) => {
+            return ticket.settle(crate::event::Outcome::Failed {
+                failure: broken(&error),
+            });
+        }
     };
     let object = |body: Body| {
         let size_bytes = body.length();
-        Arc::new(ObjectSpec { key: key.to_owned(), content: Content::Held(body), size_bytes })
+        Arc::new(ObjectSpec {
+            key: key.to_owned(),
+            content: Content::Held(body),
+            size_bytes,
+        })
     };
     if first.last {
-        let task = FileTask { object: object(first.body), ticket, held: Some(first.held) };
+        let task = FileTask {
+            object: object(first.body),
+            ticket,
+            held: Some(first.held),
+        };
         let _ = tasks.send(Task::File(task));
         return;
     }
@@ -105,13 +129,27 @@ pub fn read_stream(
     send_parts(first, &mut cutter, &upload, parts, tasks);
 }
 
-fn send_parts(first: Piece, cutter: &mut Cutter<'_>, upload: &Arc<Upload>, parts: StreamParts, tasks: &Sender<Task>) {
+fn send_parts(
+    first: Piece,
+    cutter: &mut Cutter<'_>,
+    upload: &Arc<Upload>,
+    parts: StreamParts,
+    tasks: &Sender<Task>,
+) {
     let mut piece = first;
     loop {
         let last = piece.last;
         let number = upload.issue(last);
         let held = Some((piece.body, piece.held));
-        if tasks.send(Task::Part(PartTask { upload: upload.clone(), number, held })).is_err() || last {
+        if tasks
+            .send(Task::Part(PartTask {
+                upload: upload.clone(),
+                number,
+                held,
+            }))
+            .is_err()
+            || last
+        {
             return;
         }
         let next = match parts.part_bytes(number + 1) {
@@ -127,7 +165,11 @@ fn send_parts(first: Piece, cutter: &mut Cutter<'_>, upload: &Arc<Upload>, parts
                 // A last part without bytes: the worker that gets it finds the trouble and ends the upload.
                 upload.fail(StepError::Failed(failure));
                 let number = upload.issue(true);
-                let _ = tasks.send(Task::Part(PartTask { upload: upload.clone(), number, held: None }));
+                let _ = tasks.send(Task::Part(PartTask {
+                    upload: upload.clone(),
+                    number,
+                    held: None,
+                }));
                 return;
             }
         };
@@ -135,5 +177,8 @@ fn send_parts(first: Piece, cutter: &mut Cutter<'_>, upload: &Arc<Upload>, parts
 }
 
 fn broken(error: &io::Error) -> Failure {
-    Failure::new(FailureKind::Unreadable, format!("the stream cannot be read: {error}"))
+    Failure::new(
+        FailureKind::Unreadable,
+        format!("the stream cannot be read: {error}"),
+    )
 }

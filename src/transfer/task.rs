@@ -91,11 +91,24 @@ impl Weigh for Task {
 pub fn expand(object: ObjectSpec, ticket: Ticket, plan: Option<PartPlan>) -> impl Iterator<Item = Task> {
     let object = Arc::new(object);
     let (whole, parts) = match plan {
-        None => (Some(Task::File(FileTask { object, ticket, held: None })), None),
+        None => (
+            Some(Task::File(FileTask {
+                object,
+                ticket,
+                held: None,
+            })),
+            None,
+        ),
         Some(plan) => (None, Some((Upload::of_file(object, plan, ticket), plan.count()))),
     };
     let parts = parts.into_iter().flat_map(|(upload, count)| {
-        (1..=count).map(move |number| Task::Part(PartTask { upload: upload.clone(), number, held: None }))
+        (1..=count).map(move |number| {
+            Task::Part(PartTask {
+                upload: upload.clone(),
+                number,
+                held: None,
+            })
+        })
     });
     whole.into_iter().chain(parts)
 }
@@ -117,7 +130,9 @@ mod path_bytes {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
         use serde::de::Error as _;
         let text = String::deserialize(deserializer)?;
-        let bytes = BASE64.decode(text).map_err(|_| D::Error::custom("a path that is not base64"))?;
+        let bytes = BASE64
+            .decode(text)
+            .map_err(|_| D::Error::custom("a path that is not base64"))?;
         Ok(PathBuf::from(OsString::from_vec(bytes)))
     }
 }
@@ -131,7 +146,11 @@ mod tests {
     #[test]
     fn any_path_survives_the_pipe_to_a_worker_process() {
         let path = PathBuf::from(OsString::from_vec(b"/tmp/gr\xFC\xDF\n%".to_vec()));
-        let object = ObjectSpec { key: "k".into(), content: Content::Path(path.clone()), size_bytes: 1 };
+        let object = ObjectSpec {
+            key: "k".into(),
+            content: Content::Path(path.clone()),
+            size_bytes: 1,
+        };
         let line = serde_json::to_string(&object).expect("serialises");
         let back: ObjectSpec = serde_json::from_str(&line).expect("deserialises");
         assert!(matches!(back.content, Content::Path(back) if back == path));

@@ -55,12 +55,20 @@ impl Ticket {
             parts: 0,
             attempts: 1,
             elapsed: std::time::Duration::ZERO,
-            worker: WorkerId { worker: 0, pid: std::process::id() },
+            worker: WorkerId {
+                worker: 0,
+                pid: std::process::id(),
+            },
             chunk: None,
             outcome: Outcome::Cancelled,
         };
         events.send(Event::Discovered { size_bytes });
-        Self(Some(Box::new(Open { record, started: None, events, cancel })))
+        Self(Some(Box::new(Open {
+            record,
+            started: None,
+            events,
+            cancel,
+        })))
     }
 
     /// The clock of this file starts (once).
@@ -97,7 +105,9 @@ impl Drop for Ticket {
             Outcome::Cancelled
         } else {
             let message = "the worker that had this file was lost before it was done";
-            Outcome::Failed { failure: Failure::new(FailureKind::WorkerLost, message) }
+            Outcome::Failed {
+                failure: Failure::new(FailureKind::WorkerLost, message),
+            }
         };
         self.close(outcome);
     }
@@ -117,17 +127,27 @@ mod tests {
             }
         });
         let cancel = CancellationToken::new();
-        act(Ticket::new(Path::new("a"), "a", false, 1, events, cancel.clone()), &cancel);
+        act(
+            Ticket::new(Path::new("a"), "a", false, 1, events, cancel.clone()),
+            &cancel,
+        );
         let seen = seen.lock().expect("no panic");
         seen.clone()
     }
 
     #[test]
     fn a_ticket_settles_once_whatever_becomes_of_it() {
-        let skipped = Outcome::Skipped { reason: crate::event::SkipReason::Exists };
-        assert_eq!(outcomes(|ticket, _| ticket.settle(skipped.clone())), vec![skipped]);
+        let skipped = Outcome::Skipped {
+            reason: crate::event::SkipReason::Exists,
+        };
+        assert_eq!(
+            outcomes(|ticket, _| ticket.settle(skipped.clone())),
+            vec![skipped]
+        );
         let lost = outcomes(|ticket, _| drop(ticket));
-        assert!(matches!(&lost[..], [Outcome::Failed { failure }] if failure.kind == FailureKind::WorkerLost));
+        assert!(
+            matches!(&lost[..], [Outcome::Failed { failure }] if failure.kind == FailureKind::WorkerLost)
+        );
         let cancelled = outcomes(|ticket, cancel| {
             cancel.cancel();
             drop(ticket);

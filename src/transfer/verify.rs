@@ -60,33 +60,52 @@ impl Expected<'_> {
     }
 
     async fn verify_by_head(&self, store: &dyn ObjectStore, stored: &Stored) -> Result<(), StepError> {
-        let head = store.head_object(self.key, self.checksum.algorithm).await.map_err(|error| {
-            differs(format!("the server said yes, but HEAD does not find the object: {error}"))
-        })?;
+        let head = store
+            .head_object(self.key, self.checksum.algorithm)
+            .await
+            .map_err(|error| {
+                differs(format!(
+                    "the server said yes, but HEAD does not find the object: {error}"
+                ))
+            })?;
         if head.size_bytes != self.size_bytes {
-            return Err(differs(format!("{} bytes were sent, the server has {}", self.size_bytes, head.size_bytes)));
+            return Err(differs(format!(
+                "{} bytes were sent, the server has {}",
+                self.size_bytes, head.size_bytes
+            )));
         }
         if !head.etag.eq_ignore_ascii_case(&stored.etag) {
-            return Err(differs(format!("the ETag was {} and is now {}", stored.etag, head.etag)));
+            return Err(differs(format!(
+                "the ETag was {} and is now {}",
+                stored.etag, head.etag
+            )));
         }
         match &head.checksum {
-            Some(kept) if without_count(kept) != without_count(self.checksum) => {
-                Err(differs(format!("checksum {} was sent, the server has {}", self.checksum.value, kept.value)))
-            }
+            Some(kept) if without_count(kept) != without_count(self.checksum) => Err(differs(format!(
+                "checksum {} was sent, the server has {}",
+                self.checksum.value, kept.value
+            ))),
             _ => Ok(()),
         }
     }
 
     async fn verify_by_reading(&self, store: &dyn ObjectStore) -> Result<(), StepError> {
         let mut reader = PieceHasher::new(self);
-        let read = store.read_object(self.key, &mut |bytes| reader.update(bytes)).await;
+        let read = store
+            .read_object(self.key, &mut |bytes| reader.update(bytes))
+            .await;
         let size_bytes = read.map_err(|error| differs(format!("the object cannot be read back: {error}")))?;
         if size_bytes != self.size_bytes {
-            return Err(differs(format!("{} bytes were sent, {size_bytes} came back", self.size_bytes)));
+            return Err(differs(format!(
+                "{} bytes were sent, {size_bytes} came back",
+                self.size_bytes
+            )));
         }
         let found = reader.finish();
         if found.as_ref().map(without_count) != Some(without_count(self.checksum)) {
-            return Err(differs("the bytes that came back are not the bytes that were sent".to_owned()));
+            return Err(differs(
+                "the bytes that came back are not the bytes that were sent".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -103,15 +122,30 @@ struct PieceHasher<'a> {
 impl<'a> PieceHasher<'a> {
     fn new(expected: &'a Expected<'a>) -> Self {
         let left = expected.part_lengths.first().copied().unwrap_or(u64::MAX);
-        Self { expected, current: Hasher::new(expected.checksum.algorithm), left, parts: Vec::new() }
+        Self {
+            expected,
+            current: Hasher::new(expected.checksum.algorithm),
+            left,
+            parts: Vec::new(),
+        }
     }
 
     fn close_part(&mut self) {
         let algorithm = self.expected.checksum.algorithm;
         let done = std::mem::replace(&mut self.current, Hasher::new(algorithm)).finish();
-        let length = self.expected.part_lengths.get(self.parts.len()).copied().unwrap_or(0);
+        let length = self
+            .expected
+            .part_lengths
+            .get(self.parts.len())
+            .copied()
+            .unwrap_or(0);
         self.parts.push((done, length));
-        self.left = self.expected.part_lengths.get(self.parts.len()).copied().unwrap_or(u64::MAX);
+        self.left = self
+            .expected
+            .part_lengths
+            .get(self.parts.len())
+            .copied()
+            .unwrap_or(u64::MAX);
     }
 
     fn update(&mut self, mut bytes: &[u8]) {
@@ -130,7 +164,11 @@ impl<'a> PieceHasher<'a> {
         if self.expected.part_lengths.is_empty() {
             return Some(self.current.finish());
         }
-        let parts: Vec<_> = self.parts.iter().map(|(checksum, length)| (checksum, *length)).collect();
+        let parts: Vec<_> = self
+            .parts
+            .iter()
+            .map(|(checksum, length)| (checksum, *length))
+            .collect();
         of_parts(self.expected.checksum.algorithm, &parts)
     }
 }

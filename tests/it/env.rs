@@ -114,7 +114,11 @@ pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_s3haul"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("AWS_") || text.starts_with("S3HAUL_") || text == "S3_ENDPOINT_URL" || text == "NO_COLOR" {
+        if text.starts_with("AWS_")
+            || text.starts_with("S3HAUL_")
+            || text == "S3_ENDPOINT_URL"
+            || text == "NO_COLOR"
+        {
             command.env_remove(&name);
         }
     }
@@ -159,7 +163,11 @@ pub(crate) fn run(command: &mut Command) -> Ran {
 impl Ran {
     #[track_caller]
     pub(crate) fn expect_code(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
         self
     }
 
@@ -173,7 +181,9 @@ impl Ran {
     }
 
     pub(crate) fn summary(&self) -> serde_json::Value {
-        self.events("summary").pop().unwrap_or_else(|| panic!("no summary; stderr:\n{}", self.stderr))
+        self.events("summary")
+            .pop()
+            .unwrap_or_else(|| panic!("no summary; stderr:\n{}", self.stderr))
     }
 }
 
@@ -184,7 +194,9 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("temporary directory") }
+        Self {
+            directory: tempfile::tempdir().expect("temporary directory"),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -224,7 +236,11 @@ pub(crate) fn digests(root: &Path) -> BTreeMap<String, String> {
             if path.is_dir() {
                 directories.push(path);
             } else {
-                let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
+                let name = path
+                    .strip_prefix(root)
+                    .expect("below the root")
+                    .to_string_lossy()
+                    .into_owned();
                 found.insert(name, sha256(&fs::read(&path).expect("readable")));
             }
         }
@@ -233,7 +249,10 @@ pub(crate) fn digests(root: &Path) -> BTreeMap<String, String> {
 }
 
 pub(crate) fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(content)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Looks into a bucket with the SDK directly: none of s3haul's code has a part in it.
@@ -245,7 +264,10 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     pub(crate) fn new(url: &str, access_key: &str, secret_key: &str, bucket: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("runtime");
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("us-east-1"))
@@ -254,7 +276,11 @@ impl Oracle {
             .credentials_provider(Credentials::new(access_key, secret_key, None, None, "oracle"))
             .build();
         let client = runtime.block_on(async { Client::from_conf(config) });
-        Self { runtime, client, bucket: bucket.to_owned() }
+        Self {
+            runtime,
+            client,
+            bucket: bucket.to_owned(),
+        }
     }
 
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -262,7 +288,8 @@ impl Oracle {
     }
 
     pub(crate) fn make_bucket(&self) -> &Self {
-        self.block_on(self.client.create_bucket().bucket(&self.bucket).send()).expect("bucket");
+        self.block_on(self.client.create_bucket().bucket(&self.bucket).send())
+            .expect("bucket");
         self
     }
 
@@ -270,9 +297,20 @@ impl Oracle {
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         let mut keys = Vec::new();
         self.block_on(async {
-            let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+            let mut pages = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .into_paginator()
+                .send();
             while let Some(page) = pages.next().await {
-                keys.extend(page.expect("listing").contents().iter().map(|object| object.key().expect("key").to_owned()));
+                keys.extend(
+                    page.expect("listing")
+                        .contents()
+                        .iter()
+                        .map(|object| object.key().expect("key").to_owned()),
+                );
             }
         });
         keys
@@ -280,29 +318,52 @@ impl Oracle {
 
     pub(crate) fn read(&self, key: &str) -> Vec<u8> {
         self.block_on(async {
-            let output = self.client.get_object().bucket(&self.bucket).key(key).send().await.expect("object");
+            let output = self
+                .client
+                .get_object()
+                .bucket(&self.bucket)
+                .key(key)
+                .send()
+                .await
+                .expect("object");
             output.body.collect().await.expect("body").to_vec()
         })
     }
 
     pub(crate) fn exists(&self, key: &str) -> bool {
-        self.block_on(self.client.head_object().bucket(&self.bucket).key(key).send()).is_ok()
+        self.block_on(self.client.head_object().bucket(&self.bucket).key(key).send())
+            .is_ok()
     }
 
     pub(crate) fn head(&self, key: &str) -> aws_sdk_s3::operation::head_object::HeadObjectOutput {
         let mode = aws_sdk_s3::types::ChecksumMode::Enabled;
-        self.block_on(self.client.head_object().bucket(&self.bucket).key(key).checksum_mode(mode).send()).expect("head")
+        self.block_on(
+            self.client
+                .head_object()
+                .bucket(&self.bucket)
+                .key(key)
+                .checksum_mode(mode)
+                .send(),
+        )
+        .expect("head")
     }
 
     /// SHA-256 of every object below `prefix`, by key without the prefix.
     pub(crate) fn digests(&self, prefix: &str) -> BTreeMap<String, String> {
         let keys = self.keys(prefix);
-        keys.iter().map(|key| (key[prefix.len()..].to_owned(), sha256(&self.read(key)))).collect()
+        keys.iter()
+            .map(|key| (key[prefix.len()..].to_owned(), sha256(&self.read(key))))
+            .collect()
     }
 
     /// Open multipart uploads of one key: MinIO lists them for an exact key only.
     pub(crate) fn open_uploads(&self, key: &str) -> usize {
-        let listing = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key).send();
+        let listing = self
+            .client
+            .list_multipart_uploads()
+            .bucket(&self.bucket)
+            .prefix(key)
+            .send();
         self.block_on(listing).expect("uploads").uploads().len()
     }
 }

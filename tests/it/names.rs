@@ -8,14 +8,50 @@ use s3haul::source::key;
 use crate::env::{Kind, Server, Tree, bucket, run};
 use crate::on_both_servers;
 
-on_both_servers!(odd_names_arrive_and_decode_to_themselves, links_and_special_files_are_left_out_by_reason,);
+on_both_servers!(
+    odd_names_arrive_and_decode_to_themselves,
+    links_and_special_files_are_left_out_by_reason,
+);
 
 /// `reliability.md` scenario 48, and what the encoding itself could trip over.
 fn odd_names() -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = [
-        "plain", "with space", " leading", "trailing ", "new\nline", "tab\t", "\u{1}", "back\\slash", "%2F", "%", "100%",
-        "%25", "%0A", "%FF", "+", "a+b", "?", "#", "quote'\"", "..x", ".x", "...", "e\u{301}", "\u{e9}", "case", "CASE",
-        "\u{1F680}", "\u{FFFE}", "*", "~", "&amp;", "<x>", "a=b&c", "\u{202E}rtl", "-dash", "日本語",
+        "plain",
+        "with space",
+        " leading",
+        "trailing ",
+        "new\nline",
+        "tab\t",
+        "\u{1}",
+        "back\\slash",
+        "%2F",
+        "%",
+        "100%",
+        "%25",
+        "%0A",
+        "%FF",
+        "+",
+        "a+b",
+        "?",
+        "#",
+        "quote'\"",
+        "..x",
+        ".x",
+        "...",
+        "e\u{301}",
+        "\u{e9}",
+        "case",
+        "CASE",
+        "\u{1F680}",
+        "\u{FFFE}",
+        "*",
+        "~",
+        "&amp;",
+        "<x>",
+        "a=b&c",
+        "\u{202E}rtl",
+        "-dash",
+        "日本語",
     ]
     .iter()
     .map(|name| name.as_bytes().to_vec())
@@ -36,7 +72,12 @@ fn odd_names_arrive_and_decode_to_themselves(kind: Kind) {
     let oracle = server.oracle(&bucket);
     oracle.make_bucket();
     let target = format!("s3://{bucket}/n/");
-    let ran = run(server.s3haul().args(["cp", "--output", "json"]).arg(tree.path()).arg(target)).expect_code(0);
+    let ran = run(server
+        .s3haul()
+        .args(["cp", "--output", "json"])
+        .arg(tree.path())
+        .arg(target))
+    .expect_code(0);
     let records = ran.events("file");
     assert_eq!(records.len(), names.len());
     for name in &names {
@@ -44,15 +85,25 @@ fn odd_names_arrive_and_decode_to_themselves(kind: Kind) {
         let stored = format!("n/{}", encoded.text);
         assert_eq!(oracle.read(&stored), *name, "{stored:?}");
         assert_eq!(key::decode(&encoded.text), *name);
-        let record = records.iter().find(|record| record["key"] == stored.as_str()).expect("a record");
+        let record = records
+            .iter()
+            .find(|record| record["key"] == stored.as_str())
+            .expect("a record");
         assert_eq!(record["encoded"] == true, encoded.encoded, "{stored:?}");
         let is_plain = std::str::from_utf8(name).is_ok_and(|text| !text.chars().any(|c| c.is_control()));
         if is_plain && !matches!(name.as_slice(), b"%25" | b"%0A" | b"%FF" | [0xEF, 0xBF, 0xBE]) {
             assert_eq!(encoded.text.as_bytes(), name, "a clean name is its own key");
         }
     }
-    let listed = run(server.s3haul().args(["ls", "-r", "--output", "json", &format!("s3://{bucket}/n/")])).expect_code(0);
-    assert_eq!(listed.stdout.lines().count(), names.len(), "our own listing shows them all");
+    let listed = run(server
+        .s3haul()
+        .args(["ls", "-r", "--output", "json", &format!("s3://{bucket}/n/")]))
+    .expect_code(0);
+    assert_eq!(
+        listed.stdout.lines().count(),
+        names.len(),
+        "our own listing shows them all"
+    );
 }
 
 fn links_and_special_files_are_left_out_by_reason(kind: Kind) {
@@ -65,23 +116,48 @@ fn links_and_special_files_are_left_out_by_reason(kind: Kind) {
     link("itself", "itself");
     link("..", "real/up");
     let fifo = tree.path().join("pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).expect("fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .expect("fifo");
     let _socket = std::os::unix::net::UnixListener::bind(tree.path().join("socket")).expect("socket");
     let oracle = server.oracle(&bucket);
     oracle.make_bucket();
     let target = format!("s3://{bucket}/a/");
-    let ran = run(server.s3haul().args(["cp", "--output", "json"]).arg(tree.path()).arg(target)).expect_code(0);
+    let ran = run(server
+        .s3haul()
+        .args(["cp", "--output", "json"])
+        .arg(tree.path())
+        .arg(target))
+    .expect_code(0);
     let skipped = &ran.summary()["skipped_by_reason"];
-    assert_eq!((&skipped["symlink"], &skipped["fifo"], &skipped["socket"]), (&5.into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&skipped["symlink"], &skipped["fifo"], &skipped["socket"]),
+        (&5.into(), &1.into(), &1.into())
+    );
     assert_eq!(oracle.keys("a/"), ["a/real/file"]);
 
     let target = format!("s3://{bucket}/b/");
     let follow = ["cp", "--output", "json", "--follow-symlinks"];
     let ran = run(server.s3haul().args(follow).arg(tree.path()).arg(target)).expect_code(3);
-    assert_eq!(oracle.keys("b/"), ["b/real/file", "b/to-directory/file", "b/to-file"]);
-    let messages: Vec<String> = ran.events("error").iter().map(|error| error["failure"]["message"].to_string()).collect();
+    assert_eq!(
+        oracle.keys("b/"),
+        ["b/real/file", "b/to-directory/file", "b/to-file"]
+    );
+    let messages: Vec<String> = ran
+        .events("error")
+        .iter()
+        .map(|error| error["failure"]["message"].to_string())
+        .collect();
     assert_eq!(messages.len(), 2, "{messages:?}");
-    assert!(messages.iter().any(|message| message.contains("dangling")), "{messages:?}");
+    assert!(
+        messages.iter().any(|message| message.contains("dangling")),
+        "{messages:?}"
+    );
     assert_eq!(ran.summary()["skipped_by_reason"]["symlink-loop"], 2);
 }
 
@@ -95,11 +171,23 @@ fn a_key_that_is_too_long_is_refused_by_itself() {
     tree.file(&format!("{deep}/{}", "n".repeat(19)), "1,025");
     server.oracle(&bucket).make_bucket();
     let target = format!("s3://{bucket}/k/");
-    let ran = run(server.s3haul().args(["cp", "--output", "json"]).arg(tree.path()).arg(target)).expect_code(3);
+    let ran = run(server
+        .s3haul()
+        .args(["cp", "--output", "json"])
+        .arg(tree.path())
+        .arg(target))
+    .expect_code(3);
     let errors = ran.events("error");
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0]["failure"]["kind"], "key-refused");
-    assert!(errors[0]["failure"]["message"].as_str().unwrap().contains("1025 bytes"), "{}", errors[0]);
+    assert!(
+        errors[0]["failure"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("1025 bytes"),
+        "{}",
+        errors[0]
+    );
     assert_eq!(server.oracle(&bucket).keys("k/").len(), 2);
 }
 
@@ -107,15 +195,22 @@ fn a_key_that_is_too_long_is_refused_by_itself() {
 fn a_tree_deeper_than_any_key_is_refused_without_being_walked() {
     let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("deep"));
     tree.file("short", "x");
-    let mut current = rustix::fs::open(tree.path(), rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).expect("open");
+    let mut current =
+        rustix::fs::open(tree.path(), rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).expect("open");
     for _ in 0..2_000 {
         let mode = rustix::fs::Mode::RWXU;
         rustix::fs::mkdirat(&current, "d", mode).expect("mkdir");
-        current = rustix::fs::openat(&current, "d", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).expect("open");
+        current = rustix::fs::openat(&current, "d", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty())
+            .expect("open");
     }
     server.oracle(&bucket).make_bucket();
     let target = format!("s3://{bucket}/");
-    let ran = run(server.s3haul().args(["cp", "--output", "json"]).arg(tree.path()).arg(target)).expect_code(3);
+    let ran = run(server
+        .s3haul()
+        .args(["cp", "--output", "json"])
+        .arg(tree.path())
+        .arg(target))
+    .expect_code(3);
     assert_eq!(ran.summary()["totals"]["done"], 1);
     assert_eq!(ran.events("error").len(), 1);
 }
@@ -131,27 +226,49 @@ fn an_excluded_directory_is_never_entered() {
     let trace = tree.path().with_extension("trace");
     let flags = ["--exclude", "skip", "--exclude", "*.log", "--include", "b.log"];
     let mut strace = std::process::Command::new("strace");
-    let have_strace = strace.arg("-V").output().is_ok_and(|output| output.status.success());
+    let have_strace = strace
+        .arg("-V")
+        .output()
+        .is_ok_and(|output| output.status.success());
     let ran = if have_strace {
         let ours = server.s3haul();
         let mut command = std::process::Command::new("strace");
-        command.args(["-f", "-e", "trace=open,openat", "-o"]).arg(&trace).arg(ours.get_program());
+        command
+            .args(["-f", "-e", "trace=open,openat", "-o"])
+            .arg(&trace)
+            .arg(ours.get_program());
         for (name, value) in ours.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
         }
-        run(command.args(["cp", "--output", "json"]).args(flags).arg(tree.path()).arg(target))
+        run(command
+            .args(["cp", "--output", "json"])
+            .args(flags)
+            .arg(tree.path())
+            .arg(target))
     } else {
-        run(server.s3haul().args(["cp", "--output", "json"]).args(flags).arg(tree.path()).arg(target))
+        run(server
+            .s3haul()
+            .args(["cp", "--output", "json"])
+            .args(flags)
+            .arg(tree.path())
+            .arg(target))
     };
     assert_eq!(server.oracle(&bucket).keys(""), ["keep/a.txt", "keep/b.log"]);
-    assert_eq!(ran.expect_code(0).summary()["skipped_by_reason"]["excluded"], 1, "the directory counts once");
+    assert_eq!(
+        ran.expect_code(0).summary()["skipped_by_reason"]["excluded"],
+        1,
+        "the directory counts once"
+    );
     if have_strace {
         let opened = std::fs::read(&trace).expect("trace");
         let _ = std::fs::remove_file(&trace);
-        assert!(!String::from_utf8_lossy(&opened).contains("/skip\""), "the excluded directory was opened");
+        assert!(
+            !String::from_utf8_lossy(&opened).contains("/skip\""),
+            "the excluded directory was opened"
+        );
     }
 }
 
@@ -175,10 +292,19 @@ fn paths_come_from_a_list_with_newlines_or_nuls() {
         .arg(format!("s3://{bucket}/1/")))
     .expect_code(3);
     assert_eq!(oracle.keys("1/"), ["1/a.txt", "1/sub/b.txt"]);
-    let kinds: Vec<_> = ran.events("error").iter().map(|error| error["failure"]["kind"].clone()).collect();
+    let kinds: Vec<_> = ran
+        .events("error")
+        .iter()
+        .map(|error| error["failure"]["kind"].clone())
+        .collect();
     assert_eq!(kinds, ["vanished", "key-refused"]);
-    run(server.s3haul().args(["cp", "--files-from0"]).arg(&nuls).arg(tree.path()).arg(format!("s3://{bucket}/2/")))
-        .expect_code(0);
+    run(server
+        .s3haul()
+        .args(["cp", "--files-from0"])
+        .arg(&nuls)
+        .arg(tree.path())
+        .arg(format!("s3://{bucket}/2/")))
+    .expect_code(0);
     assert_eq!(oracle.keys("2/"), ["2/sub/b.txt", "2/sub/c%0Ac"]);
     assert_eq!(OsString::from("x").as_bytes(), b"x");
 }

@@ -1,1 +1,378 @@
-//! Tests of store_contract.
+//! One contract suite for the store, over every server: what `ObjectStore` promises, asked of it directly.
+
+use std::sync::Arc;
+
+use s3haul::config::{ChecksumAlgorithm, Config, FixedCredentials, Secret};
+use s3haul::pipeline::connect;
+use s3haul::store::{
+    Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, ObjectProperties, ObjectStore, PutObject,
+    StoreErrorKind, UploadPart,
+};
+use s3haul::strategy::Host;
+
+use crate::env::{Kind, Server, bucket, random, sha256};
+use crate::on_both_servers;
+
+const MIB: usize = 1024 * 1024;
+
+on_both_servers!(
+    an_object_is_stored_with_its_checksum_and_read_back,
+    a_wrong_checksum_stores_nothing,
+    a_conditional_write_has_one_winner,
+    a_multipart_upload_becomes_visible_at_once_and_whole,
+    a_wrong_part_or_whole_checksum_is_refused,
+    an_aborted_upload_is_gone_and_may_be_aborted_again,
+    a_completed_upload_cannot_be_completed_again,
+    listings_page_and_decode_and_stop_at_slashes,
+    what_is_missing_is_said_by_kind,
+);
+
+/// A store for a bucket of its own.
+struct Scene {
+    host: Arc<Host>,
+    store: Arc<dyn ObjectStore>,
+    _server: Server,
+}
+
+impl Scene {
+    fn new(kind: Kind) -> Self {
+        let scene = Self::without_bucket(kind);
+        scene.run(scene.store.create_bucket()).expect("bucket");
+        scene
+    }
+
+    fn without_bucket(kind: Kind) -> Self {
+        let server = Server::start(kind);
+        let mut config = Config::default();
+        config.transfer.retry.retries = 0;
+        config.store.endpoint_url = Some(server.url.clone());
+        config.store.credentials = Some(FixedCredentials {
+            access_key: server.access_key.clone(),
+            secret_key: Secret::new(server.secret_key.clone()),
+        });
+        let (host, _, store) = connect(&config, &bucket("contract")).expect("connects");
+        Self {
+            host,
+            store,
+            _server: server,
+        }
+    }
+
+    fn run<F: Future>(&self, future: F) -> F::Output {
+        self.host.runtime.block_on(future)
+    }
+
+    fn put(
+        &self,
+        key: &str,
+        content: &[u8],
+        condition: bool,
+    ) -> Result<s3haul::store::Stored, StoreErrorKind> {
+        self.run(self.store.put_object(&put(key, content, condition)))
+            .map_err(|error| error.kind)
+    }
+
+    fn read(&self, key: &str) -> Vec<u8> {
+        let mut content = Vec::new();
+        let mut sink = |bytes: &[u8]| content.extend_from_slice(bytes);
+        self.run(self.store.read_object(key, &mut sink)).expect("object");
+        content
+    }
+
+    fn begin(&self, key: &str) -> String {
+        let request = CreateUpload {
+            key: key.into(),
+            algorithm: ChecksumAlgorithm::Crc64Nvme,
+            properties: ObjectProperties {
+                content_type: "text/plain".into(),
+                ..ObjectProperties::default()
+            },
+        };
+        self.run(self.store.create_multipart_upload(&request))
+            .expect("begins")
+    }
+
+    fn part(&self, key: &str, upload_id: &str, number: u32, content: &[u8]) -> CompletedPart {
+        let request = part(key, upload_id, number, content, crc(content));
+        let stored = self.run(self.store.upload_part(&request)).expect("part");
+        CompletedPart {
+            number,
+            etag: stored.etag,
+            checksum: crc(content),
+        }
+    }
+}
+
+fn crc(content: &[u8]) -> Checksum {
+    use base64::Engine as _;
+    let value = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, content);
+    let value = base64::engine::general_purpose::STANDARD.encode(value.to_be_bytes());
+    Checksum {
+        algorithm: ChecksumAlgorithm::Crc64Nvme,
+        value,
+    }
+}
+
+fn put(key: &str, content: &[u8], if_none_match: bool) -> PutObject {
+    PutObject {
+        key: key.into(),
+        body: Body::Bytes(content.to_vec().into()),
+        checksum: crc(content),
+        expected_etag: None,
+        properties: ObjectProperties {
+            content_type: "text/plain".into(),
+            ..ObjectProperties::default()
+        },
+        if_none_match,
+    }
+}
+
+fn part(key: &str, upload_id: &str, number: u32, content: &[u8], checksum: Checksum) -> UploadPart {
+    let body = Body::Bytes(content.to_vec().into());
+    UploadPart {
+        key: key.into(),
+        upload_id: upload_id.into(),
+        number,
+        body,
+        checksum,
+    }
+}
+
+fn complete(key: &str, upload_id: &str, parts: Vec<CompletedPart>, whole: &[u8]) -> CompleteUpload {
+    CompleteUpload {
+        key: key.into(),
+        upload_id: upload_id.into(),
+        parts,
+        checksum: crc(whole),
+        size_bytes: whole.len() as u64,
+        if_none_match: false,
+    }
+}
+
+fn an_object_is_stored_with_its_checksum_and_read_back(kind: Kind) {
+    let scene = Scene::new(kind);
+    for bytes in [0, 1, 70_000, 3 * MIB] {
+        let content = random(bytes);
+        let stored = scene.put("k", &content, false).expect("stored");
+        let head = scene
+            .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
+            .expect("head");
+        assert_eq!(
+            (head.size_bytes, head.etag.as_str()),
+            (bytes as u64, stored.etag.as_str())
+        );
+        assert_eq!(head.checksum, Some(crc(&content)));
+        assert_eq!(stored.checksum, Some(crc(&content)), "echoed");
+        assert_eq!(sha256(&scene.read("k")), sha256(&content));
+    }
+}
+
+fn a_wrong_checksum_stores_nothing(kind: Kind) {
+    let scene = Scene::new(kind);
+    let wrong = PutObject {
+        checksum: crc(b"something else"),
+        ..put("k", b"content", false)
+    };
+    let error = scene.run(scene.store.put_object(&wrong)).expect_err("refused");
+    assert_eq!(error.kind, StoreErrorKind::BadDigest, "{error}");
+    let missing = scene
+        .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
+        .expect_err("nothing there");
+    assert_eq!(missing.kind, StoreErrorKind::NoSuchKey);
+}
+
+fn a_conditional_write_has_one_winner(kind: Kind) {
+    let scene = Scene::new(kind);
+    for round in 0..3 {
+        let requests: Vec<_> = (0..16)
+            .map(|writer| put(&format!("k{round}"), &[writer; 100], true))
+            .collect();
+        let writes = requests.iter().map(|request| scene.store.put_object(request));
+        let outcomes = scene.run(futures::future::join_all(writes));
+        let winners = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert_eq!(winners, 1, "round {round}");
+        let losers = outcomes.into_iter().filter_map(Result::err);
+        for loser in losers {
+            // A server may also say that it cannot tell yet.
+            assert!(
+                matches!(
+                    loser.kind,
+                    StoreErrorKind::PreconditionFailed | StoreErrorKind::Transient
+                ),
+                "{loser}"
+            );
+        }
+    }
+}
+
+fn a_multipart_upload_becomes_visible_at_once_and_whole(kind: Kind) {
+    let scene = Scene::new(kind);
+    let content = random(11 * MIB);
+    let id = scene.begin("k");
+    let mut parts = Vec::new();
+    // Out of order, and one number twice: the last one counts.
+    scene.part("k", &id, 2, &random(5 * MIB));
+    for number in [3, 1, 2] {
+        let start = (number as usize - 1) * 5 * MIB;
+        parts.push(scene.part(
+            "k",
+            &id,
+            number,
+            &content[start..content.len().min(start + 5 * MIB)],
+        ));
+    }
+    assert!(
+        scene
+            .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
+            .is_err(),
+        "not yet visible"
+    );
+    let open = scene
+        .run(scene.store.list_multipart_uploads("k"))
+        .expect("uploads");
+    assert_eq!(open.len(), 1);
+    parts.sort_by_key(|part| part.number);
+    let request = complete("k", &id, parts, &content);
+    let stored = scene
+        .run(scene.store.complete_multipart_upload(&request))
+        .expect("completes");
+    assert_eq!(Some(stored.etag), request.composed_etag());
+    assert_eq!(sha256(&scene.read("k")), sha256(&content));
+    let head = scene
+        .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
+        .expect("head");
+    assert_eq!(head.checksum, Some(crc(&content)), "of the whole object");
+    assert_eq!(
+        scene
+            .run(scene.store.list_multipart_uploads("k"))
+            .expect("uploads"),
+        []
+    );
+}
+
+fn a_wrong_part_or_whole_checksum_is_refused(kind: Kind) {
+    let scene = Scene::new(kind);
+    let content = random(6 * MIB);
+    let id = scene.begin("k");
+    let wrong = part("k", &id, 1, &content, crc(b"other"));
+    let error = scene.run(scene.store.upload_part(&wrong)).expect_err("refused");
+    assert_eq!(error.kind, StoreErrorKind::BadDigest, "{error}");
+    let good = scene.part("k", &id, 1, &content);
+    let wrong_whole = complete("k", &id, vec![good.clone()], b"other");
+    assert!(
+        scene
+            .run(scene.store.complete_multipart_upload(&wrong_whole))
+            .is_err(),
+        "the whole checksum is compared"
+    );
+    let wrong_etag = CompletedPart {
+        etag: "0".repeat(32),
+        ..good
+    };
+    let wrong_part = complete("k", &id, vec![wrong_etag], &content);
+    assert!(
+        scene
+            .run(scene.store.complete_multipart_upload(&wrong_part))
+            .is_err(),
+        "the part's ETag is compared"
+    );
+    assert!(
+        scene
+            .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
+            .is_err(),
+        "nothing is visible"
+    );
+    scene
+        .run(scene.store.abort_multipart_upload("k", &id))
+        .expect("aborts");
+}
+
+fn an_aborted_upload_is_gone_and_may_be_aborted_again(kind: Kind) {
+    let scene = Scene::new(kind);
+    let id = scene.begin("k");
+    scene.part("k", &id, 1, b"x");
+    for _ in 0..2 {
+        scene
+            .run(scene.store.abort_multipart_upload("k", &id))
+            .expect("aborting is idempotent");
+    }
+    let error = scene
+        .run(scene.store.upload_part(&part("k", &id, 1, b"x", crc(b"x"))))
+        .expect_err("gone");
+    assert_eq!(error.kind, StoreErrorKind::NoSuchUpload, "{error}");
+}
+
+fn a_completed_upload_cannot_be_completed_again(kind: Kind) {
+    let scene = Scene::new(kind);
+    let id = scene.begin("k");
+    let only = scene.part("k", &id, 1, b"content");
+    let request = complete("k", &id, vec![only], b"content");
+    scene
+        .run(scene.store.complete_multipart_upload(&request))
+        .expect("completes");
+    let error = scene
+        .run(scene.store.complete_multipart_upload(&request))
+        .expect_err("a second time");
+    assert_eq!(error.kind, StoreErrorKind::NoSuchUpload, "{error}");
+}
+
+fn listings_page_and_decode_and_stop_at_slashes(kind: Kind) {
+    let scene = Scene::new(kind);
+    let requests: Vec<_> = (0..1_005)
+        .map(|number| put(&format!("many/{number:04}"), b"x", false))
+        .collect();
+    scene.run(async {
+        for chunk in requests.chunks(50) {
+            futures::future::try_join_all(chunk.iter().map(|request| scene.store.put_object(request)))
+                .await
+                .expect("puts");
+        }
+    });
+    for key in ["top", "odd/a b+c%2F", "odd/\u{1F680} \u{e9}"] {
+        scene.put(key, b"x", false).expect("put");
+    }
+    let first = scene
+        .run(scene.store.list_objects("many/", true, None))
+        .expect("page");
+    assert_eq!(first.objects.len(), 1_000);
+    let second = scene
+        .run(
+            scene
+                .store
+                .list_objects("many/", true, first.continuation.as_deref()),
+        )
+        .expect("page");
+    assert_eq!((second.objects.len(), second.continuation), (5, None));
+    let keys: Vec<_> = first
+        .objects
+        .iter()
+        .chain(&second.objects)
+        .map(|object| object.key.clone())
+        .collect();
+    assert!(keys.is_sorted() && keys[0] == "many/0000" && keys[1_004] == "many/1004");
+    let odd = scene
+        .run(scene.store.list_objects("odd/", true, None))
+        .expect("page");
+    let odd: Vec<_> = odd.objects.iter().map(|object| object.key.as_str()).collect();
+    assert_eq!(odd, ["odd/a b+c%2F", "odd/\u{1F680} \u{e9}"]);
+    let top = scene
+        .run(scene.store.list_objects("", false, None))
+        .expect("page");
+    assert_eq!(top.common_prefixes, ["many/", "odd/"]);
+    assert_eq!(top.objects.len(), 1);
+}
+
+fn what_is_missing_is_said_by_kind(kind: Kind) {
+    let nowhere = Scene::without_bucket(kind);
+    let error = nowhere.run(nowhere.store.head_bucket()).expect_err("no bucket");
+    assert_eq!(error.kind, StoreErrorKind::NoSuchBucket, "{error}");
+    assert_eq!(nowhere.put("k", b"x", false), Err(StoreErrorKind::NoSuchBucket));
+    let scene = Scene::new(kind);
+    scene
+        .run(scene.store.create_bucket())
+        .expect("our own bucket is no error");
+    let error = scene
+        .run(scene.store.head_object("nothing", ChecksumAlgorithm::Crc32))
+        .expect_err("no object");
+    assert_eq!(error.kind, StoreErrorKind::NoSuchKey, "{error}");
+}

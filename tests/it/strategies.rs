@@ -5,21 +5,46 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::env::{Kind, Ran, Server, Tree, bucket, digests, random, run};
 use crate::on_both_servers;
 
-const STRATEGIES: [&str; 7] =
-    ["sequential", "threads", "chunked", "thread-per-file", "async", "processes", "hybrid"];
+const STRATEGIES: [&str; 7] = [
+    "sequential",
+    "threads",
+    "chunked",
+    "thread-per-file",
+    "async",
+    "processes",
+    "hybrid",
+];
 const CLIENTS: [&str; 3] = ["shared", "per-worker", "per-upload"];
 const MIB: usize = 1024 * 1024;
 
-on_both_servers!(every_combination_uploads_the_same_tree, one_large_file_keeps_all_workers_busy,);
+on_both_servers!(
+    every_combination_uploads_the_same_tree,
+    one_large_file_keeps_all_workers_busy,
+);
 
 fn combinations() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let all = STRATEGIES.into_iter().flat_map(|strategy| CLIENTS.map(|client| (strategy, client)));
+    let all = STRATEGIES
+        .into_iter()
+        .flat_map(|strategy| CLIENTS.map(|client| (strategy, client)));
     all.filter(|combination| *combination != ("processes", "shared"))
 }
 
 fn upload(server: &Server, strategy: &str, client: &str, extra: &[&str], tree: &Tree, target: &str) -> Ran {
-    let flags = ["cp", "--output", "json", "--strategy", strategy, "--client", client];
-    run(server.s3haul().args(flags).args(extra).arg(tree.path()).arg(target))
+    let flags = [
+        "cp",
+        "--output",
+        "json",
+        "--strategy",
+        strategy,
+        "--client",
+        client,
+    ];
+    run(server
+        .s3haul()
+        .args(flags)
+        .args(extra)
+        .arg(tree.path())
+        .arg(target))
 }
 
 fn every_combination_uploads_the_same_tree(kind: Kind) {
@@ -33,12 +58,27 @@ fn every_combination_uploads_the_same_tree(kind: Kind) {
     for (strategy, client) in combinations() {
         let prefix = format!("{strategy}-{client}/");
         let target = format!("s3://{bucket}/{prefix}");
-        let sizes = ["--concurrency", "6", "--part-size", "5MiB", "--multipart-threshold", "5MiB"];
+        let sizes = [
+            "--concurrency",
+            "6",
+            "--part-size",
+            "5MiB",
+            "--multipart-threshold",
+            "5MiB",
+        ];
         let ran = upload(&server, strategy, client, &sizes, &tree, &target).expect_code(0);
         let totals = &ran.summary()["totals"];
-        assert_eq!((&totals["discovered"], &totals["done"]), (&42.into(), &42.into()), "{strategy} x {client}");
+        assert_eq!(
+            (&totals["discovered"], &totals["done"]),
+            (&42.into(), &42.into()),
+            "{strategy} x {client}"
+        );
         assert_eq!(oracle.digests(&prefix), expected, "{strategy} x {client}");
-        assert_eq!(oracle.open_uploads(&format!("{prefix}large")), 0, "{strategy} x {client}");
+        assert_eq!(
+            oracle.open_uploads(&format!("{prefix}large")),
+            0,
+            "{strategy} x {client}"
+        );
     }
 }
 
@@ -48,8 +88,17 @@ fn one_large_file_keeps_all_workers_busy(kind: Kind) {
     server.oracle(&bucket).make_bucket();
     for strategy in ["threads", "chunked", "async", "processes", "hybrid"] {
         let target = format!("s3://{bucket}/{strategy}/");
-        let sizes = ["--concurrency", "4", "--part-size", "5MiB", "--multipart-threshold", "5MiB"];
-        let summary = upload(&server, strategy, "per-worker", &sizes, &tree, &target).expect_code(0).summary();
+        let sizes = [
+            "--concurrency",
+            "4",
+            "--part-size",
+            "5MiB",
+            "--multipart-threshold",
+            "5MiB",
+        ];
+        let summary = upload(&server, strategy, "per-worker", &sizes, &tree, &target)
+            .expect_code(0)
+            .summary();
         let workers = &summary["workers"];
         assert_eq!(workers["workers_pulling"], 4, "{strategy}: {workers}");
         assert_eq!(workers["peak_in_flight"], 4, "{strategy}: {workers}");
@@ -83,7 +132,15 @@ fn counted(strategy: &str, client: &str, extra: &[&str]) -> Counted {
         }],
     });
     handle.reset_counters();
-    let ran = upload(&server, strategy, client, extra, &tree, &format!("s3://{bucket}/")).expect_code(0);
+    let ran = upload(
+        &server,
+        strategy,
+        client,
+        extra,
+        &tree,
+        &format!("s3://{bucket}/"),
+    )
+    .expect_code(0);
     Counted {
         summary: ran.summary(),
         records: ran.events("file"),
@@ -115,7 +172,14 @@ fn sequential_never_has_more_than_one_request_in_flight() {
 fn threads_all_pull_and_are_all_joined() {
     for client in CLIENTS {
         let counted = counted("threads", client, &["--concurrency", "6"]);
-        assert_eq!((counted.number("threads_started"), counted.number("threads_joined")), (6, 6), "{client}");
+        assert_eq!(
+            (
+                counted.number("threads_started"),
+                counted.number("threads_joined")
+            ),
+            (6, 6),
+            "{client}"
+        );
         assert_eq!(counted.number("workers_pulling"), 6, "{client}");
         assert_eq!(counted.counters.uploads_in_flight_peak, 6, "{client}");
     }
@@ -124,16 +188,28 @@ fn threads_all_pull_and_are_all_joined() {
 #[test]
 fn chunked_splits_beforehand_and_no_task_moves() {
     let counted = counted("chunked", "per-worker", &["--concurrency", "5"]);
-    assert_eq!((counted.number("threads_started"), counted.number("threads_joined")), (5, 5));
+    assert_eq!(
+        (
+            counted.number("threads_started"),
+            counted.number("threads_joined")
+        ),
+        (5, 5)
+    );
     let mut workers_of: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
     let mut size_of: BTreeMap<u64, usize> = BTreeMap::new();
     for record in &counted.records {
         let chunk = record["chunk"].as_u64().expect("every file stands in a chunk");
-        workers_of.entry(chunk).or_default().insert(record["worker"]["worker"].as_u64().expect("worker"));
+        workers_of
+            .entry(chunk)
+            .or_default()
+            .insert(record["worker"]["worker"].as_u64().expect("worker"));
         *size_of.entry(chunk).or_default() += 1;
     }
     assert_eq!(workers_of.len(), 20, "4N chunks for N = 5");
-    assert!(workers_of.values().all(|workers| workers.len() == 1), "{workers_of:?}");
+    assert!(
+        workers_of.values().all(|workers| workers.len() == 1),
+        "{workers_of:?}"
+    );
     assert!(size_of.values().all(|size| *size == FILES / 20), "{size_of:?}");
 }
 
@@ -142,8 +218,19 @@ fn thread_per_file_has_as_many_threads_as_files_and_joins_them() {
     for client in CLIENTS {
         let counted = counted("thread-per-file", client, &["--concurrency", "8"]);
         let files = FILES as u64;
-        assert_eq!((counted.number("threads_started"), counted.number("threads_joined")), (files, files), "{client}");
-        let workers: BTreeSet<_> = counted.records.iter().map(|record| record["worker"]["worker"].as_u64()).collect();
+        assert_eq!(
+            (
+                counted.number("threads_started"),
+                counted.number("threads_joined")
+            ),
+            (files, files),
+            "{client}"
+        );
+        let workers: BTreeSet<_> = counted
+            .records
+            .iter()
+            .map(|record| record["worker"]["worker"].as_u64())
+            .collect();
         assert_eq!(workers.len(), FILES, "{client}: one worker for each file");
     }
 }
@@ -172,32 +259,75 @@ fn processes_have_ids_of_their_own_and_are_each_reaped() {
     for (strategy, client, flags, children) in [
         ("processes", "per-worker", vec!["--concurrency", "4"], 4),
         ("processes", "per-upload", vec!["--concurrency", "4"], 4),
-        ("hybrid", "shared", vec!["--concurrency", "6", "--processes", "2"], 2),
-        ("hybrid", "per-worker", vec!["--concurrency", "7", "--processes", "3"], 3),
+        (
+            "hybrid",
+            "shared",
+            vec!["--concurrency", "6", "--processes", "2"],
+            2,
+        ),
+        (
+            "hybrid",
+            "per-worker",
+            vec!["--concurrency", "7", "--processes", "3"],
+            3,
+        ),
     ] {
         let counted = counted(strategy, client, &flags);
-        let reaped = counted.summary["workers"]["children"].as_array().expect("children");
+        let reaped = counted.summary["workers"]["children"]
+            .as_array()
+            .expect("children");
         let pids: BTreeSet<_> = reaped.iter().map(|child| child["pid"].as_u64()).collect();
-        assert_eq!((reaped.len(), pids.len()), (children, children), "{strategy} x {client}");
-        assert!(reaped.iter().all(|child| child["exited_cleanly"] == true), "{reaped:?}");
-        let sending: BTreeSet<_> = counted.records.iter().map(|record| record["worker"]["pid"].as_u64()).collect();
-        assert_eq!(sending, pids, "{strategy} x {client}: every child uploaded something");
+        assert_eq!(
+            (reaped.len(), pids.len()),
+            (children, children),
+            "{strategy} x {client}"
+        );
+        assert!(
+            reaped.iter().all(|child| child["exited_cleanly"] == true),
+            "{reaped:?}"
+        );
+        let sending: BTreeSet<_> = counted
+            .records
+            .iter()
+            .map(|record| record["worker"]["pid"].as_u64())
+            .collect();
+        assert_eq!(
+            sending, pids,
+            "{strategy} x {client}: every child uploaded something"
+        );
         let in_flight: u64 = flags[1].parse().expect("number");
-        assert_eq!(counted.counters.uploads_in_flight_peak, in_flight, "{strategy} x {client}");
+        assert_eq!(
+            counted.counters.uploads_in_flight_peak, in_flight,
+            "{strategy} x {client}"
+        );
     }
 }
 
 #[test]
 fn a_shared_client_opens_at_most_as_many_connections_as_requests_in_flight() {
-    for strategy in ["sequential", "threads", "chunked", "thread-per-file", "async", "hybrid"] {
+    for strategy in [
+        "sequential",
+        "threads",
+        "chunked",
+        "thread-per-file",
+        "async",
+        "hybrid",
+    ] {
         for loops in [None, Some("2")] {
             let mut flags = vec!["--concurrency", "6"];
             if let Some(loops) = loops.filter(|_| strategy == "async") {
                 flags.extend(["--event-loops", loops]);
             }
             let counted = counted(strategy, "shared", &flags);
-            assert!(counted.counters.connections_accepted <= 6, "{strategy}: {}", counted.counters.connections_accepted);
-            assert_eq!(counted.summary["connections"], counted.counters.connections_accepted, "{strategy}");
+            assert!(
+                counted.counters.connections_accepted <= 6,
+                "{strategy}: {}",
+                counted.counters.connections_accepted
+            );
+            assert_eq!(
+                counted.summary["connections"], counted.counters.connections_accepted,
+                "{strategy}"
+            );
         }
     }
 }
@@ -209,14 +339,22 @@ fn a_workers_requests_come_over_its_own_connections_only() {
         let worker_of: HashMap<&str, u64> = counted
             .records
             .iter()
-            .map(|record| (record["key"].as_str().expect("key"), record["worker"]["worker"].as_u64().expect("worker")))
+            .map(|record| {
+                (
+                    record["key"].as_str().expect("key"),
+                    record["worker"]["worker"].as_u64().expect("worker"),
+                )
+            })
             .collect();
         let mut workers_on: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
         for entry in counted.log.iter().filter(|entry| entry.kind == "PutObject") {
             let worker = worker_of[entry.key.as_deref().expect("a PUT has a key")];
             workers_on.entry(entry.connection).or_default().insert(worker);
         }
-        assert!(workers_on.values().all(|workers| workers.len() == 1), "{strategy}: {workers_on:?}");
+        assert!(
+            workers_on.values().all(|workers| workers.len() == 1),
+            "{strategy}: {workers_on:?}"
+        );
         assert!(workers_on.len() >= 5, "{strategy}: {workers_on:?}");
     }
 }
@@ -225,8 +363,12 @@ fn a_workers_requests_come_over_its_own_connections_only() {
 fn a_client_per_upload_opens_a_connection_for_every_object() {
     for strategy in STRATEGIES {
         let counted = counted(strategy, "per-upload", &["--concurrency", "4"]);
-        let puts: Vec<u64> =
-            counted.log.iter().filter(|entry| entry.kind == "PutObject").map(|entry| entry.connection).collect();
+        let puts: Vec<u64> = counted
+            .log
+            .iter()
+            .filter(|entry| entry.kind == "PutObject")
+            .map(|entry| entry.connection)
+            .collect();
         let connections: BTreeSet<u64> = puts.iter().copied().collect();
         assert_eq!((puts.len(), connections.len()), (FILES, FILES), "{strategy}");
     }
@@ -237,7 +379,14 @@ fn zero_files_end_well_with_every_strategy() {
     let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("zero"));
     server.oracle(&bucket).make_bucket();
     for (strategy, client) in combinations() {
-        let ran = upload(&server, strategy, client, &["--concurrency", "3"], &tree, &format!("s3://{bucket}/"));
+        let ran = upload(
+            &server,
+            strategy,
+            client,
+            &["--concurrency", "3"],
+            &tree,
+            &format!("s3://{bucket}/"),
+        );
         let summary = ran.expect_code(0).summary();
         assert_eq!(summary["totals"]["discovered"], 0, "{strategy} x {client}");
     }
@@ -250,7 +399,11 @@ fn too_many_threads_are_refused_before_the_first_byte() {
     server.oracle(&bucket).make_bucket();
     let target = format!("s3://{bucket}/");
     let refused = upload(&server, "thread-per-file", "shared", &[], &tree, &target).expect_code(2);
-    assert!(refused.stderr.contains("more than 1024 threads") && refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("more than 1024 threads") && refused.stderr.contains("--force"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(server.handle().counters().requests.get("PutObject"), None);
     upload(&server, "thread-per-file", "shared", &["--force"], &tree, &target).expect_code(0);
 }
@@ -260,6 +413,15 @@ fn the_default_says_what_it_chose() {
     let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("auto"));
     tree.many(3, 10);
     server.oracle(&bucket).make_bucket();
-    let ran = run(server.s3haul().arg("cp").arg(tree.path()).arg(format!("s3://{bucket}/"))).expect_code(0);
-    assert!(ran.stdout.contains("async strategy, shared client"), "{}", ran.stdout);
+    let ran = run(server
+        .s3haul()
+        .arg("cp")
+        .arg(tree.path())
+        .arg(format!("s3://{bucket}/")))
+    .expect_code(0);
+    assert!(
+        ran.stdout.contains("async strategy, shared client"),
+        "{}",
+        ran.stdout
+    );
 }

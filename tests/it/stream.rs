@@ -35,8 +35,17 @@ fn streams_of_any_length_arrive(kind: Kind) {
         let content = random(bytes);
         let target = format!("s3://{bucket}/s{bytes}");
         for strategy in ["async", "threads"] {
-            pipe(&server, &content, &["--part-size", "5MiB", "--strategy", strategy, "-", &target]).expect_code(0);
-            assert_eq!(sha256(&oracle.read(&format!("s{bytes}"))), sha256(&content), "{bytes} by {strategy}");
+            pipe(
+                &server,
+                &content,
+                &["--part-size", "5MiB", "--strategy", strategy, "-", &target],
+            )
+            .expect_code(0);
+            assert_eq!(
+                sha256(&oracle.read(&format!("s{bytes}"))),
+                sha256(&content),
+                "{bytes} by {strategy}"
+            );
         }
     }
 }
@@ -47,7 +56,16 @@ fn a_stream_whose_parts_do_not_fit_into_the_budget_waits_on_disk() {
     server.oracle(&bucket).make_bucket();
     let content = random(40 * MIB);
     let target = format!("s3://{bucket}/s");
-    let flags = ["--output", "json", "--memory", "16MiB", "--part-size", "16MiB", "-", &target];
+    let flags = [
+        "--output",
+        "json",
+        "--memory",
+        "16MiB",
+        "--part-size",
+        "16MiB",
+        "-",
+        &target,
+    ];
     let summary = pipe(&server, &content, &flags).expect_code(0).summary();
     assert_eq!(sha256(&server.oracle(&bucket).read("s")), sha256(&content));
     assert_eq!(summary["totals"]["bytes_done"], 40 * MIB as u64);
@@ -59,6 +77,9 @@ fn a_stream_needs_a_key_and_a_process_of_its_own() {
     let target = format!("s3://{bucket}/prefix/");
     let ran = run(server.s3haul().args(["cp", "-", &target])).expect_code(2);
     assert!(ran.stderr.contains("names no key"), "{}", ran.stderr);
-    let ran = run(server.s3haul().args(["cp", "--strategy", "processes", "-", &format!("s3://{bucket}/k")])).expect_code(2);
+    let ran = run(server
+        .s3haul()
+        .args(["cp", "--strategy", "processes", "-", &format!("s3://{bucket}/k")]))
+    .expect_code(2);
     assert!(ran.stderr.contains("in this process's memory"), "{}", ran.stderr);
 }

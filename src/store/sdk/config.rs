@@ -44,7 +44,11 @@ impl TimeSource for CorrectedClock {
     fn now(&self) -> SystemTime {
         let offset = self.offset_seconds.load(Ordering::Relaxed);
         let by = Duration::from_secs(offset.unsigned_abs());
-        if offset < 0 { SystemTime::now() - by } else { SystemTime::now() + by }
+        if offset < 0 {
+            SystemTime::now() - by
+        } else {
+            SystemTime::now() + by
+        }
     }
 }
 
@@ -64,7 +68,10 @@ impl Resolved {
         let endpoint_url = endpoint_url(settings, &shared_config);
         if let Some(url) = &endpoint_url {
             // The same check as for the flag, now for what the environment or the profile says.
-            let found = StoreSettings { endpoint_url: Some(url.clone()), ..StoreSettings::default() };
+            let found = StoreSettings {
+                endpoint_url: Some(url.clone()),
+                ..StoreSettings::default()
+            };
             found.validate()?;
         }
         let is_aws = endpoint_url.as_deref().is_none_or(is_aws_host);
@@ -72,9 +79,18 @@ impl Resolved {
         let trust = settings.ca_file.as_deref().map(read_trust).transpose()?;
         let credentials = credentials(settings, is_aws, &region).await;
         if let Some(credentials) = &credentials {
-            credentials.get().await.map_err(|error| no_credentials(settings, error))?;
+            credentials
+                .get()
+                .await
+                .map_err(|error| no_credentials(settings, error))?;
         }
-        Ok(Self { endpoint_url, region, credentials, clock: CorrectedClock::default(), trust })
+        Ok(Self {
+            endpoint_url,
+            region,
+            credentials,
+            clock: CorrectedClock::default(),
+            trust,
+        })
     }
 
     pub(in crate::store) fn is_aws(&self) -> bool {
@@ -82,11 +98,15 @@ impl Resolved {
     }
 
     pub(in crate::store) fn is_https(&self) -> bool {
-        self.endpoint_url.as_deref().is_none_or(|url| url.starts_with("https:"))
+        self.endpoint_url
+            .as_deref()
+            .is_none_or(|url| url.starts_with("https:"))
     }
 
     pub(in crate::store) fn endpoint(&self) -> String {
-        self.endpoint_url.clone().unwrap_or_else(|| format!("Amazon S3 in {}", self.region))
+        self.endpoint_url
+            .clone()
+            .unwrap_or_else(|| format!("Amazon S3 in {}", self.region))
     }
 
     pub(in crate::store) fn region(&self) -> &str {
@@ -100,6 +120,8 @@ impl Resolved {
             .region(Region::new(self.region.clone()))
             .force_path_style(!self.is_aws())
             .time_source(self.clock.clone())
+            // Our own correction is reported and lasts for the run; the SDK's would be silent.
+            .disable_clock_skew_correction(true)
             .identity_cache(IdentityCache::no_cache())
             .app_name(AppName::new("s3haul").expect("a plain word is an application name"))
             // Our layer retries, our watch sees stalls, our code computes checksums: see `store::retry`.
@@ -169,7 +191,10 @@ fn endpoint_url(settings: &StoreSettings, shared_config: &SdkConfig) -> Option<S
 }
 
 fn is_aws_host(url: &str) -> bool {
-    let host = url.parse::<::http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    let host = url
+        .parse::<::http::Uri>()
+        .ok()
+        .and_then(|uri| uri.host().map(str::to_owned));
     host.is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }
 
@@ -220,7 +245,10 @@ async fn credentials(settings: &StoreSettings, is_aws: bool, region: &str) -> Op
     Some(CachedCredentials::new(provider))
 }
 
-fn no_credentials(settings: &StoreSettings, error: aws_credential_types::provider::error::CredentialsError) -> Error {
+fn no_credentials(
+    settings: &StoreSettings,
+    error: aws_credential_types::provider::error::CredentialsError,
+) -> Error {
     let message = match &settings.profile {
         Some(profile) => format!("no credentials could be had from profile '{profile}'"),
         None => "no credentials were found".to_owned(),
@@ -233,8 +261,11 @@ fn no_credentials(settings: &StoreSettings, error: aws_credential_types::provide
 /// A garbage file would make the HTTP client panic later, so it is read and checked here.
 fn read_trust(path: &Path) -> Result<tls::TlsContext> {
     let unusable = |what: &str| {
-        Error::new(ErrorKind::Configuration, format!("certificate file '{}' {what}", path.display()))
-            .with_hint("--ca-file takes a PEM file with '-----BEGIN CERTIFICATE-----' blocks")
+        Error::new(
+            ErrorKind::Configuration,
+            format!("certificate file '{}' {what}", path.display()),
+        )
+        .with_hint("--ca-file takes a PEM file with '-----BEGIN CERTIFICATE-----' blocks")
     };
     let pem = fs::read(path).map_err(|error| unusable("cannot be read").with_source(error))?;
     let certificates = CertificateDer::pem_slice_iter(&pem)
@@ -245,11 +276,21 @@ fn read_trust(path: &Path) -> Result<tls::TlsContext> {
     }
     let mut roots = rustls::RootCertStore::empty();
     for certificate in certificates {
-        roots.add(certificate).map_err(|error| unusable("holds something that is no certificate").with_source(error))?;
+        roots
+            .add(certificate)
+            .map_err(|error| unusable("holds something that is no certificate").with_source(error))?;
     }
-    let trust = tls::TrustStore::default().with_native_roots(true).with_pem_certificate(pem);
-    tls::TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
-        Error::new(ErrorKind::Configuration, format!("certificate file '{}' cannot be used", path.display()))
+    let trust = tls::TrustStore::default()
+        .with_native_roots(true)
+        .with_pem_certificate(pem);
+    tls::TlsContext::builder()
+        .with_trust_store(trust)
+        .build()
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::Configuration,
+                format!("certificate file '{}' cannot be used", path.display()),
+            )
             .with_source(error)
-    })
+        })
 }

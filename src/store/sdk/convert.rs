@@ -6,7 +6,9 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumType, CompletedPart as SdkPart, ServerSideEncryption};
 
 use crate::config::{ChecksumAlgorithm, ObjectAttributes};
-use crate::store::{Checksum, CompletedPart, ObjectProperties, StoreError, StoreErrorKind, StoreResult, Stored};
+use crate::store::{
+    Checksum, CompletedPart, ObjectProperties, StoreError, StoreErrorKind, StoreResult, Stored,
+};
 
 /// `a=b&c=d`, percent-encoded, as the tagging header wants it.
 pub(super) fn tagging(attributes: &ObjectAttributes) -> Option<String> {
@@ -14,20 +16,28 @@ pub(super) fn tagging(attributes: &ObjectAttributes) -> Option<String> {
         let mut encoded = String::new();
         for byte in text.bytes() {
             match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                    encoded.push(char::from(byte))
+                }
                 _ => encoded.push_str(&format!("%{byte:02X}")),
             }
         }
         encoded
     };
-    let pairs: Vec<String> =
-        attributes.tags.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let pairs: Vec<String> = attributes
+        .tags
+        .iter()
+        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+        .collect();
     (!pairs.is_empty()).then(|| pairs.join("&"))
 }
 
 pub(super) fn all_metadata(properties: &ObjectProperties) -> std::collections::HashMap<String, String> {
     let of_run = properties.attributes.metadata.iter();
-    of_run.chain(&properties.metadata).map(|(name, value)| (name.clone(), value.clone())).collect()
+    of_run
+        .chain(&properties.metadata)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 pub(super) fn algorithm(algorithm: ChecksumAlgorithm) -> aws_sdk_s3::types::ChecksumAlgorithm {
@@ -42,7 +52,11 @@ pub(super) fn algorithm(algorithm: ChecksumAlgorithm) -> aws_sdk_s3::types::Chec
 
 /// CRCs of parts combine into one of the whole object; hashes do not.
 pub(super) fn checksum_type(algorithm: ChecksumAlgorithm) -> ChecksumType {
-    if algorithm == ChecksumAlgorithm::Sha256 { ChecksumType::Composite } else { ChecksumType::FullObject }
+    if algorithm == ChecksumAlgorithm::Sha256 {
+        ChecksumType::Composite
+    } else {
+        ChecksumType::FullObject
+    }
 }
 
 /// The value for the one SDK field that belongs to `wanted`.
@@ -55,7 +69,10 @@ macro_rules! with_checksum {
     ($builder:expr, $checksum:expr) => {{
         use crate::config::ChecksumAlgorithm as Algorithm;
         $builder
-            .set_checksum_crc64_nvme(crate::store::sdk::convert::value_if($checksum, Algorithm::Crc64Nvme))
+            .set_checksum_crc64_nvme(crate::store::sdk::convert::value_if(
+                $checksum,
+                Algorithm::Crc64Nvme,
+            ))
             .set_checksum_crc32_c(crate::store::sdk::convert::value_if($checksum, Algorithm::Crc32C))
             .set_checksum_crc32(crate::store::sdk::convert::value_if($checksum, Algorithm::Crc32))
             .set_checksum_sha256(crate::store::sdk::convert::value_if($checksum, Algorithm::Sha256))
@@ -73,14 +90,23 @@ macro_rules! checksum_of {
             Algorithm::Crc32 => $output.checksum_crc32(),
             Algorithm::Sha256 => $output.checksum_sha256(),
         };
-        value.map(|value| crate::store::Checksum { algorithm: $algorithm, value: value.to_owned() })
+        value.map(|value| crate::store::Checksum {
+            algorithm: $algorithm,
+            value: value.to_owned(),
+        })
     }};
 }
 pub(super) use checksum_of;
 
 pub(super) fn sdk_part(part: &CompletedPart) -> SdkPart {
     let number = i32::try_from(part.number).expect("part numbers end at 10,000");
-    with_checksum!(SdkPart::builder().part_number(number).e_tag(format!("\"{}\"", part.etag)), &part.checksum).build()
+    with_checksum!(
+        SdkPart::builder()
+            .part_number(number)
+            .e_tag(format!("\"{}\"", part.etag)),
+        &part.checksum
+    )
+    .build()
 }
 
 /// A success must at least name what it stored.
@@ -97,14 +123,20 @@ pub(super) fn stored(
         ));
     }
     let opaque_etag = encryption.is_some_and(|encryption| *encryption != ServerSideEncryption::Aes256);
-    Ok(Stored { etag, checksum, opaque_etag })
+    Ok(Stored {
+        etag,
+        checksum,
+        opaque_etag,
+    })
 }
 
 pub(super) fn unquoted(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-pub(super) fn stream(body: impl http_body::Body<Data = bytes::Bytes, Error = std::io::Error> + Send + Sync + 'static) -> ByteStream {
+pub(super) fn stream(
+    body: impl http_body::Body<Data = bytes::Bytes, Error = std::io::Error> + Send + Sync + 'static,
+) -> ByteStream {
     ByteStream::new(SdkBody::from_body_1_x(body))
 }
 
@@ -117,7 +149,11 @@ pub(super) fn decoded(key: &str) -> String {
     let mut bytes = Vec::with_capacity(key.len());
     let mut rest = key.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
-        let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        let hex = |digit: u8| {
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|value| u8::try_from(value).ok())
+        };
         if first == b'%'
             && let [high, low, after @ ..] = tail
             && let (Some(high), Some(low)) = (hex(*high), hex(*low))
@@ -139,7 +175,14 @@ mod tests {
 
     #[test]
     fn listed_keys_are_decoded() {
-        for (listed, key) in [("a+b", "a b"), ("a%2Bb", "a+b"), ("%E6%97%A5", "日"), ("100%25", "100%"), ("a%", "a%"), ("%01", "\u{1}")] {
+        for (listed, key) in [
+            ("a+b", "a b"),
+            ("a%2Bb", "a+b"),
+            ("%E6%97%A5", "日"),
+            ("100%25", "100%"),
+            ("a%", "a%"),
+            ("%01", "\u{1}"),
+        ] {
             assert_eq!(decoded(listed), key);
         }
     }
@@ -147,7 +190,11 @@ mod tests {
     #[test]
     fn tags_are_encoded() {
         let attributes = ObjectAttributes {
-            tags: [("a b".to_owned(), "c&d".to_owned()), ("x".to_owned(), "ü".to_owned())].into(),
+            tags: [
+                ("a b".to_owned(), "c&d".to_owned()),
+                ("x".to_owned(), "ü".to_owned()),
+            ]
+            .into(),
             ..ObjectAttributes::default()
         };
         assert_eq!(tagging(&attributes).as_deref(), Some("a%20b=c%26d&x=%C3%BC"));

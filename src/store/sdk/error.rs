@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_types::date_time::Format;
 use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 
 use super::http::{HtmlAnswer, is_html};
 use crate::error::chain;
@@ -22,7 +22,9 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
     std::iter::from_fn(move || {
         let error = next?;
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = wrapped.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source());
+        next = wrapped
+            .map(|inner| inner as &(dyn StdError + 'static))
+            .or_else(|| error.source());
         Some(error)
     })
 }
@@ -37,13 +39,16 @@ where
     E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
 {
     match error {
-        SdkError::ServiceError(service) => answered(service.raw(), service.err().code(), service.err().message()),
+        SdkError::ServiceError(service) => {
+            answered(service.raw(), service.err().code(), service.err().message())
+        }
         SdkError::ResponseError(response) => unreadable(response.raw(), error),
         SdkError::TimeoutError(_) => StoreError::new(StoreErrorKind::Unreachable, "the connection timed out"),
         SdkError::DispatchFailure(failure) => {
             let connector_error = failure.as_connector_error();
             let connected = connector_error.is_some_and(|error| error.connection_metadata().is_some());
-            let timeout = connector_error.is_some_and(aws_smithy_runtime_api::client::result::ConnectorError::is_timeout);
+            let timeout = connector_error
+                .is_some_and(aws_smithy_runtime_api::client::result::ConnectorError::is_timeout);
             dispatch(error, connected, timeout)
         }
         _ => before_sending(error),
@@ -57,8 +62,14 @@ fn answered(response: &HttpResponse, code: Option<&str>, message: Option<&str>) 
     let html = is_html(response);
     // A modelled HEAD error has a made-up code; the status says as much.
     let code = code.filter(|code| !matches!(*code, "NotFound" | "Forbidden" | "Bad Request"));
-    let kind = code.and_then(kind_of_code).unwrap_or_else(|| kind_of_status(status));
-    let kind = if html && (400..500).contains(&status) { StoreErrorKind::NotCredible } else { kind };
+    let kind = code
+        .and_then(kind_of_code)
+        .unwrap_or_else(|| kind_of_status(status));
+    let kind = if html && (400..500).contains(&status) {
+        StoreErrorKind::NotCredible
+    } else {
+        kind
+    };
     let region = headers.get("x-amz-bucket-region").map(str::to_owned);
     let text = match (message, kind) {
         (Some(message), _) => message.trim_end_matches('.').to_owned(),
@@ -66,7 +77,9 @@ fn answered(response: &HttpResponse, code: Option<&str>, message: Option<&str>) 
         (None, StoreErrorKind::AccessDenied) => "access denied".to_owned(),
         (None, _) => "the server refused".to_owned(),
     };
-    let retry_after = headers.get("retry-after").or_else(|| headers.get("x-amz-retry-after"));
+    let retry_after = headers
+        .get("retry-after")
+        .or_else(|| headers.get("x-amz-retry-after"));
     StoreError {
         code: code.map(str::to_owned),
         status: Some(status),
@@ -86,7 +99,10 @@ fn unreadable(response: &HttpResponse, error: &(dyn StdError + 'static)) -> Stor
         StoreErrorKind::NotCredible
     };
     let text = format!("the answer cannot be understood: {}", innermost(error));
-    StoreError { status: Some(response.status().as_u16()), ..StoreError::new(kind, text) }
+    StoreError {
+        status: Some(response.status().as_u16()),
+        ..StoreError::new(kind, text)
+    }
 }
 
 fn has_hyper_cause(error: &(dyn StdError + 'static)) -> bool {
@@ -103,11 +119,17 @@ fn dispatch(error: &(dyn StdError + 'static), connected: bool, timeout: bool) ->
         return StoreError::new(StoreErrorKind::NotCredible, HtmlAnswer.to_string());
     }
     if let Some(cause) = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
-        return StoreError::new(StoreErrorKind::NoCredentials, format!("no credentials: {}", chain(cause)));
+        return StoreError::new(
+            StoreErrorKind::NoCredentials,
+            format!("no credentials: {}", chain(cause)),
+        );
     }
     let io_kinds: Vec<io::ErrorKind> = io_kinds(error);
     if io_kinds.contains(&io::ErrorKind::UnexpectedEof) && causes(error).any(is_body_error) {
-        return StoreError::new(StoreErrorKind::LocalRead, "the file became shorter while it was sent");
+        return StoreError::new(
+            StoreErrorKind::LocalRead,
+            "the file became shorter while it was sent",
+        );
     }
     if let Some(cause) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return StoreError::new(StoreErrorKind::Tls, format!("TLS: {cause}"));
@@ -128,24 +150,39 @@ fn dispatch(error: &(dyn StdError + 'static), connected: bool, timeout: bool) ->
     } else {
         StoreErrorKind::Connection
     };
-    let prefix = if kind == StoreErrorKind::Unreachable { "no connection" } else { "the connection was lost" };
+    let prefix = if kind == StoreErrorKind::Unreachable {
+        "no connection"
+    } else {
+        "the connection was lost"
+    };
     StoreError::new(kind, format!("{prefix}: {}", innermost(error)))
 }
 
 fn io_kinds(error: &(dyn StdError + 'static)) -> Vec<io::ErrorKind> {
-    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).collect()
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
+        .collect()
 }
 
 fn is_body_error(cause: &(dyn StdError + 'static)) -> bool {
-    cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user)
+    cause
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_user)
 }
 
 /// The request was never built or signed.
 fn before_sending(error: &(dyn StdError + 'static)) -> StoreError {
     if let Some(cause) = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
-        return StoreError::new(StoreErrorKind::NoCredentials, format!("no credentials: {}", chain(cause)));
+        return StoreError::new(
+            StoreErrorKind::NoCredentials,
+            format!("no credentials: {}", chain(cause)),
+        );
     }
-    StoreError::new(StoreErrorKind::Refused, format!("the request could not be made: {}", innermost(error)))
+    StoreError::new(
+        StoreErrorKind::Refused,
+        format!("the request could not be made: {}", innermost(error)),
+    )
 }
 
 /// Seconds, or an HTTP date.
@@ -156,11 +193,18 @@ fn parse_retry_after(value: &str) -> Option<Duration> {
         return Some(Duration::from_secs(seconds).min(LONGEST));
     }
     let at = parse_http_date(value)?;
-    Some(at.duration_since(SystemTime::now()).unwrap_or_default().min(LONGEST))
+    Some(
+        at.duration_since(SystemTime::now())
+            .unwrap_or_default()
+            .min(LONGEST),
+    )
 }
 
 fn parse_http_date(value: &str) -> Option<SystemTime> {
-    DateTime::from_str(value.trim(), Format::HttpDate).ok()?.try_into().ok()
+    DateTime::from_str(value.trim(), Format::HttpDate)
+        .ok()?
+        .try_into()
+        .ok()
 }
 
 #[cfg(test)]
@@ -171,7 +215,10 @@ mod tests {
     fn retry_after_is_seconds_or_a_date_and_never_endless() {
         assert_eq!(parse_retry_after("3"), Some(Duration::from_secs(3)));
         assert_eq!(parse_retry_after("999999"), Some(Duration::from_mins(5)));
-        assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(
+            parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"),
+            Some(Duration::ZERO)
+        );
         assert_eq!(parse_retry_after("soon"), None);
     }
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_sdk_s3::config::{RuntimeComponents, SharedHttpClient};
-use aws_smithy_http_client::pool::{Client as PoolClient, ConnectionEvent, ConnectionPool, DriverSpawner, Partition, PartitionId};
+use aws_smithy_http_client::pool::{
+    Client as PoolClient, ConnectionEvent, ConnectionPool, DriverSpawner, Partition, PartitionId,
+};
 use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -21,7 +23,11 @@ use crate::store::connector::{ServerKind, Shared};
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client whose connections belong to the runtime this is called on.
-pub(super) fn client(resolved: &Resolved, shared: &Arc<Shared>, max_connections: usize) -> Result<SharedHttpClient> {
+pub(super) fn client(
+    resolved: &Resolved,
+    shared: &Arc<Shared>,
+    max_connections: usize,
+) -> Result<SharedHttpClient> {
     let unusable = |error: Box<dyn std::error::Error + Send + Sync>| {
         Error::new(ErrorKind::Configuration, "the HTTP client cannot be set up").with_source(error)
     };
@@ -49,7 +55,11 @@ pub(super) fn client(resolved: &Resolved, shared: &Arc<Shared>, max_connections:
     };
     let pool = pool.map_err(|error| unusable(error.into()))?;
     let inner = PoolClient::from_partition(&pool, partition).map_err(|error| unusable(error.into()))?;
-    Ok(SharedHttpClient::new(Inspecting { inner, shared: shared.clone(), path_style: !resolved.is_aws() }))
+    Ok(SharedHttpClient::new(Inspecting {
+        inner,
+        shared: shared.clone(),
+        path_style: !resolved.is_aws(),
+    }))
 }
 
 /// A success with an HTML page is no S3 server's answer: a captive portal, a proxy, a web server.
@@ -65,7 +75,11 @@ struct Inspecting {
 }
 
 impl HttpClient for Inspecting {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(InspectingConnector {
             inner: self.inner.http_connector(settings, components),
             shared: self.shared.clone(),
@@ -86,9 +100,15 @@ fn concerns_an_object(method: &str, uri: &str, path_style: bool) -> bool {
     if !matches!(method, "GET" | "HEAD") {
         return false;
     }
-    let path = uri.split_once("://").map_or(uri, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+    let path = uri
+        .split_once("://")
+        .map_or(uri, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
     let path = path.split('?').next().unwrap_or("");
-    if path_style { path.trim_end_matches('/').contains('/') } else { !path.is_empty() }
+    if path_style {
+        path.trim_end_matches('/').contains('/')
+    } else {
+        !path.is_empty()
+    }
 }
 
 impl HttpConnector for InspectingConnector {
@@ -114,7 +134,10 @@ impl HttpConnector for InspectingConnector {
 
 /// True when the answer calls itself an HTML page.
 pub(super) fn is_html(response: &HttpResponse) -> bool {
-    response.headers().get("content-type").is_some_and(|content_type| content_type.starts_with("text/html"))
+    response
+        .headers()
+        .get("content-type")
+        .is_some_and(|content_type| content_type.starts_with("text/html"))
 }
 
 #[cfg(test)]
@@ -132,9 +155,17 @@ mod tests {
             ("HEAD", "/bucket/", false),
             ("GET", "/bucket/?list-type=2", false),
         ] {
-            assert_eq!(concerns_an_object(method, &format!("{endpoint}{path}"), true), of_object, "{method} {path}");
+            assert_eq!(
+                concerns_an_object(method, &format!("{endpoint}{path}"), true),
+                of_object,
+                "{method} {path}"
+            );
         }
-        assert!(concerns_an_object("HEAD", "https://b.s3.amazonaws.com/x.html", false));
+        assert!(concerns_an_object(
+            "HEAD",
+            "https://b.s3.amazonaws.com/x.html",
+            false
+        ));
         assert!(!concerns_an_object("HEAD", "https://b.s3.amazonaws.com/", false));
     }
 }

@@ -26,8 +26,6 @@ pub(super) use config::Resolved;
 
 /// A kernel may hold this much of a body that the transport has handed over.
 const KERNEL_BUFFER_BYTES: u64 = 4 * 1024 * 1024;
-/// Slower than this is not a connection that is worth waiting for.
-const SLOWEST_LINK_BYTES_PER_SECOND: u64 = 16 * 1024;
 
 /// One bucket through one SDK client with a connection pool of its own.
 pub(super) struct SdkStore {
@@ -67,9 +65,14 @@ impl SdkStore {
         request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> StoreResult<T>
     where
-        E: std::error::Error + Send + Sync + CreateUnhandledError + aws_sdk_s3::error::ProvideErrorMetadata + 'static,
+        E: std::error::Error
+            + Send
+            + Sync
+            + CreateUnhandledError
+            + aws_sdk_s3::error::ProvideErrorMetadata
+            + 'static,
     {
-        let drain = body_bytes.min(KERNEL_BUFFER_BYTES) / SLOWEST_LINK_BYTES_PER_SECOND;
+        let drain = body_bytes.min(KERNEL_BUFFER_BYTES) / self.limits.slowest_link.bytes().max(1);
         let answer_limit = answer_limit + Duration::from_secs(drain);
         let outcome = tokio::select! {
             outcome = request => outcome,

@@ -8,16 +8,16 @@ use aws_sdk_s3::types::{
     ChecksumMode, CompletedMultipartUpload, EncodingType, ServerSideEncryption, StorageClass,
 };
 
-use super::convert::{
-    algorithm as sdk_algorithm, all_metadata, checksum_of, checksum_type, decoded, sdk_part, stored, stream, system_time,
-    tagging, unquoted, with_checksum,
-};
 use super::SdkStore;
+use super::convert::{
+    algorithm as sdk_algorithm, all_metadata, checksum_of, checksum_type, decoded, sdk_part, stored, stream,
+    system_time, tagging, unquoted, with_checksum,
+};
 use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
 use crate::store::{
-    Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListedObject, ObjectHead, ObjectStore, OpenUpload, PutObject,
-    StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListedObject, ObjectHead, ObjectStore,
+    OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
 };
 
 impl SdkStore {
@@ -41,7 +41,11 @@ impl SdkStore {
         if error.kind != StoreErrorKind::NoSuchKey {
             return error;
         }
-        StoreError { kind: StoreErrorKind::NoSuchBucket, message: "the bucket does not exist".into(), ..error }
+        StoreError {
+            kind: StoreErrorKind::NoSuchBucket,
+            message: "the bucket does not exist".into(),
+            ..error
+        }
     }
 
     fn content_length(length: u64) -> i64 {
@@ -67,11 +71,24 @@ impl ObjectStore for SdkStore {
             .set_metadata(Some(all_metadata(properties)))
             .set_tagging(tagging(attributes))
             .set_storage_class(attributes.storage_class.as_deref().map(StorageClass::from))
-            .set_server_side_encryption(attributes.server_side_encryption.as_deref().map(ServerSideEncryption::from))
+            .set_server_side_encryption(
+                attributes
+                    .server_side_encryption
+                    .as_deref()
+                    .map(ServerSideEncryption::from),
+            )
             .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
-        let call = with_checksum!(call, &request.checksum).customize().disable_payload_signing();
-        let output = self.send(&progress, length, self.limits.answer_limit, call.send()).await?;
-        stored(output.e_tag(), checksum_of!(output, request.checksum.algorithm), output.server_side_encryption())
+        let call = with_checksum!(call, &request.checksum)
+            .customize()
+            .disable_payload_signing();
+        let output = self
+            .send(&progress, length, self.limits.answer_limit, call.send())
+            .await?;
+        stored(
+            output.e_tag(),
+            checksum_of!(output, request.checksum.algorithm),
+            output.server_side_encryption(),
+        )
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
@@ -88,11 +105,21 @@ impl ObjectStore for SdkStore {
             .set_metadata(Some(all_metadata(properties)))
             .set_tagging(tagging(attributes))
             .set_storage_class(attributes.storage_class.as_deref().map(StorageClass::from))
-            .set_server_side_encryption(attributes.server_side_encryption.as_deref().map(ServerSideEncryption::from));
-        let output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+            .set_server_side_encryption(
+                attributes
+                    .server_side_encryption
+                    .as_deref()
+                    .map(ServerSideEncryption::from),
+            );
+        let output = self
+            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .await?;
         match output.upload_id() {
             Some(id) if !id.is_empty() => Ok(id.to_owned()),
-            _ => Err(StoreError::new(StoreErrorKind::NotCredible, "the server began an upload without naming it")),
+            _ => Err(StoreError::new(
+                StoreErrorKind::NotCredible,
+                "the server began an upload without naming it",
+            )),
         }
     }
 
@@ -108,9 +135,17 @@ impl ObjectStore for SdkStore {
             .part_number(i32::try_from(request.number).expect("part numbers end at 10,000"))
             .body(body)
             .content_length(Self::content_length(length));
-        let call = with_checksum!(call, &request.checksum).customize().disable_payload_signing();
-        let output = self.send(&progress, length, self.limits.answer_limit, call.send()).await?;
-        stored(output.e_tag(), checksum_of!(output, request.checksum.algorithm), output.server_side_encryption())
+        let call = with_checksum!(call, &request.checksum)
+            .customize()
+            .disable_payload_signing();
+        let output = self
+            .send(&progress, length, self.limits.answer_limit, call.send())
+            .await?;
+        stored(
+            output.e_tag(),
+            checksum_of!(output, request.checksum.algorithm),
+            output.server_side_encryption(),
+        )
     }
 
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored> {
@@ -124,16 +159,34 @@ impl ObjectStore for SdkStore {
             .upload_id(&request.upload_id)
             .checksum_type(checksum_type(algorithm))
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
-            .set_mpu_object_size(self.resolved.is_aws().then(|| Self::content_length(request.size_bytes)))
+            .set_mpu_object_size(
+                self.resolved
+                    .is_aws()
+                    .then(|| Self::content_length(request.size_bytes)),
+            )
             .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
         let call = with_checksum!(call, &request.checksum);
-        let output = self.send(&Progress::start(true), 0, self.limits.complete_limit, call.send()).await?;
-        stored(output.e_tag(), checksum_of!(output, algorithm), output.server_side_encryption())
+        let output = self
+            .send(&Progress::start(true), 0, self.limits.complete_limit, call.send())
+            .await?;
+        stored(
+            output.e_tag(),
+            checksum_of!(output, algorithm),
+            output.server_side_encryption(),
+        )
     }
 
     async fn abort_multipart_upload(&self, key: &str, upload_id: &str) -> StoreResult<()> {
-        let call = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload_id);
-        match self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await {
+        let call = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .upload_id(upload_id);
+        match self
+            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) if error.kind == StoreErrorKind::NoSuchUpload => Ok(()),
             Err(error) => Err(error),
@@ -141,14 +194,29 @@ impl ObjectStore for SdkStore {
     }
 
     async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead> {
-        let call = self.client.head_object().bucket(&self.bucket).key(key).checksum_mode(ChecksumMode::Enabled);
-        let output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+        let call = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .checksum_mode(ChecksumMode::Enabled);
+        let output = self
+            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .await?;
         let metadata: BTreeMap<String, String> = output
             .metadata()
-            .map(|metadata| metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+            .map(|metadata| {
+                metadata
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect()
+            })
             .unwrap_or_default();
         Ok(ObjectHead {
-            size_bytes: output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0),
+            size_bytes: output
+                .content_length()
+                .and_then(|length| u64::try_from(length).ok())
+                .unwrap_or(0),
             etag: unquoted(output.e_tag()),
             checksum: checksum_of!(output, algorithm),
             metadata,
@@ -157,7 +225,9 @@ impl ObjectStore for SdkStore {
 
     async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64> {
         let call = self.client.get_object().bucket(&self.bucket).key(key);
-        let mut output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+        let mut output = self
+            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .await?;
         let mut bytes = 0;
         loop {
             let piece = tokio::time::timeout(self.limits.stall_limit, output.body.try_next()).await;
@@ -168,14 +238,27 @@ impl ObjectStore for SdkStore {
                 }
                 Ok(Ok(None)) => return Ok(bytes),
                 Ok(Err(error)) => {
-                    return Err(StoreError::new(StoreErrorKind::Connection, crate::error::chain(&error)));
+                    return Err(StoreError::new(
+                        StoreErrorKind::Connection,
+                        crate::error::chain(&error),
+                    ));
                 }
-                Err(_) => return Err(StoreError::new(StoreErrorKind::Stalled, "the server sent no byte for too long")),
+                Err(_) => {
+                    return Err(StoreError::new(
+                        StoreErrorKind::Stalled,
+                        "the server sent no byte for too long",
+                    ));
+                }
             }
         }
     }
 
-    async fn list_objects(&self, prefix: &str, recursive: bool, continuation: Option<&str>) -> StoreResult<ListPage> {
+    async fn list_objects(
+        &self,
+        prefix: &str,
+        recursive: bool,
+        continuation: Option<&str>,
+    ) -> StoreResult<ListPage> {
         let call = self
             .client
             .list_objects_v2()
@@ -184,7 +267,9 @@ impl ObjectStore for SdkStore {
             .encoding_type(EncodingType::Url)
             .set_delimiter((!recursive).then(|| "/".to_owned()))
             .set_continuation_token(continuation.map(str::to_owned));
-        let output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+        let output = self
+            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .await?;
         let is_encoded = output.encoding_type() == Some(&EncodingType::Url);
         let name = |key: Option<&str>| {
             let key = key.unwrap_or_default();
@@ -192,24 +277,40 @@ impl ObjectStore for SdkStore {
         };
         let objects = output.contents().iter().map(|object| ListedObject {
             key: name(object.key()),
-            size_bytes: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+            size_bytes: object
+                .size()
+                .and_then(|size| u64::try_from(size).ok())
+                .unwrap_or(0),
             last_modified: system_time(object.last_modified()),
             etag: unquoted(object.e_tag()),
         });
         let continuation = output.next_continuation_token().map(str::to_owned);
         if output.is_truncated() == Some(true) && continuation.is_none() {
-            return Err(StoreError::new(StoreErrorKind::NotCredible, "a listing says it goes on but not where"));
+            return Err(StoreError::new(
+                StoreErrorKind::NotCredible,
+                "a listing says it goes on but not where",
+            ));
         }
         Ok(ListPage {
             objects: objects.collect(),
-            common_prefixes: output.common_prefixes().iter().map(|prefix| name(prefix.prefix())).collect(),
+            common_prefixes: output
+                .common_prefixes()
+                .iter()
+                .map(|prefix| name(prefix.prefix()))
+                .collect(),
             continuation,
         })
     }
 
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
-        let call = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix);
-        let output = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await?;
+        let call = self
+            .client
+            .list_multipart_uploads()
+            .bucket(&self.bucket)
+            .prefix(prefix);
+        let output = self
+            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .await?;
         let uploads = output.uploads().iter().map(|upload| OpenUpload {
             key: upload.key().unwrap_or_default().to_owned(),
             upload_id: upload.upload_id().unwrap_or_default().to_owned(),
@@ -219,7 +320,9 @@ impl ObjectStore for SdkStore {
 
     async fn head_bucket(&self) -> StoreResult<()> {
         let call = self.client.head_bucket().bucket(&self.bucket);
-        let answer = self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await;
+        let answer = self
+            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .await;
         answer.map(|_| ()).map_err(|error| self.missing_bucket(error))
     }
 
@@ -228,10 +331,19 @@ impl ObjectStore for SdkStore {
         let region = self.resolved.region();
         // us-east-1 is the one region that may not be named.
         let location = (region != "us-east-1").then(|| {
-            CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region)).build()
+            CreateBucketConfiguration::builder()
+                .location_constraint(BucketLocationConstraint::from(region))
+                .build()
         });
-        let call = self.client.create_bucket().bucket(&self.bucket).set_create_bucket_configuration(location);
-        match self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send()).await {
+        let call = self
+            .client
+            .create_bucket()
+            .bucket(&self.bucket)
+            .set_create_bucket_configuration(location);
+        match self
+            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) if error.code.as_deref() == Some("BucketAlreadyOwnedByYou") => Ok(()),
             Err(error) => Err(error),
