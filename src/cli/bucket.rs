@@ -3,8 +3,9 @@
 use clap::Args;
 use serde_json::json;
 
-use super::args::{OutputArgs, OutputFormat, StoreArgs};
+use super::args::StoreArgs;
 use super::exit_code::ExitCode;
+use super::output_args::{OutputArgs, OutputFormat};
 use super::{embedded, printer};
 use crate::config::{Config, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::args::{ObjectArgs, OutputArgs, OutputFormat, RunArgs, StoreArgs, TransferArgs, config};
+use super::args::{ObjectArgs, RunArgs, StoreArgs, TransferArgs, config};
 use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
+use super::output_args::{OutputArgs, OutputFormat};
 use super::progress::Progress;
 use super::report_file::ReportFile;
 use super::{embedded, json, printer, signals};

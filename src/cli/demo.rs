@@ -13,9 +13,9 @@ use comfy_table::{CellAlignment, Table};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::args::{OutputArgs, OutputFormat};
 use super::demo_tree::{self, Tree};
 use super::exit_code::ExitCode;
+use super::output_args::{OutputArgs, OutputFormat};
 use super::{embedded, printer, signals};
 use crate::config::{ClientMode, Config, FixedCredentials, Secret, StrategyKind, impossible};
 use crate::error::{Error, ErrorKind, Result};

@@ -12,6 +12,7 @@ mod exit_code;
 mod filter_args;
 mod json;
 mod logging;
+mod output_args;
 mod printer;
 mod progress;
 mod report_file;
@@ -21,8 +22,8 @@ mod signals;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use self::args::{OutputArgs, OutputFormat};
 use self::exit_code::ExitCode;
+use self::output_args::{OutputArgs, OutputFormat};
 use crate::error::{Error, ErrorKind, Result};
 use crate::strategy::child_main;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::args::ProgressArg;
+use super::output_args::ProgressArg;
 use super::printer;
 use crate::event::{Event, Outcome};
 use crate::units::{ByteSize, grouped, mean_rate, spoken};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::args::OutputArgs;
 use super::exit_code::ExitCode;
+use super::output_args::OutputArgs;
 use super::{embedded, printer, signals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::FaultPlan;

@@ -70,6 +70,19 @@ pub struct UploadRequest {
     pub config: Config,
 }
 
+impl UploadRequest {
+    /// One file or directory to a bucket that exists, with nothing left out.
+    pub fn new(source: impl Into<PathBuf>, target: S3Url, config: Config) -> Self {
+        Self {
+            input: Input::Paths(vec![source.into()]),
+            target,
+            filter: Arc::default(),
+            bucket_policy: BucketPolicy::MustExist,
+            config,
+        }
+    }
+}
+
 /// Hears every event of a run, on one thread, in order.
 pub trait Monitor: Send {
     /// One event.

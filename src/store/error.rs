@@ -192,7 +192,7 @@ pub(super) fn kind_of_status(status: u16) -> StoreErrorKind {
         429 | 503 => Kind::Throttled,
         301 | 307 | 308 => Kind::WrongRegion,
         // A success that could not be read as one.
-        200..300 => Kind::NotCredible,
+        200..=299 => Kind::NotCredible,
         501 | 505 => Kind::Refused,
         507 => Kind::StorageFull,
         500.. => Kind::Transient,

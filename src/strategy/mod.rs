@@ -2,7 +2,7 @@
 //!
 //! A strategy owns its threads, runtimes or processes and returns when all of them have ended and every task
 //! it took is settled. It knows the queue, clients and `transfer::drive`; not files, plans or the terminal.
-//! All in-process strategies share [`worker_loop`].
+//! All in-process strategies share `worker_loop`.
 
 mod child;
 mod chunked;

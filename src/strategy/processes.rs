@@ -117,11 +117,15 @@ struct Child {
     threads: usize,
 }
 
+type Answer = std::result::Result<StepDone, StepError>;
+/// Who waits for which answer; none when the child is gone.
+type Waiting = HashMap<u64, oneshot::Sender<Answer>>;
+
 /// The parent's end of the pipes.
 struct Link {
     pid: u32,
     stdin: Mutex<Option<ChildStdin>>,
-    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Result<StepDone, StepError>>>>>,
+    waiting: Mutex<Option<Waiting>>,
     next_id: AtomicU64,
     usage: Mutex<Option<ChildUsage>>,
 }

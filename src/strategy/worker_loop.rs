@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::thread;
 
 use futures::FutureExt as _;
+use tracing::Instrument as _;
 
 use super::StrategyContext;
 use super::clients::{WorkerClients, own_runtime};
 use super::evidence::Evidence;
-use crate::config::ClientMode;
+use crate::config::{ClientMode, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::WorkerId;
 use crate::transfer::{LocalSteps, Task, drive};
@@ -40,7 +41,9 @@ pub(super) async fn do_task(
 ) -> Result<()> {
     let _in_flight = context.evidence.take_up(worker);
     let steps = LocalSteps::new(clients.for_task()?, context.transfer.clone());
-    let done = AssertUnwindSafe(drive(task, &steps, &context.run, in_process(worker)));
+    let strategy = context.config.run.strategy.map_or("auto", StrategyKind::name);
+    let span = tracing::debug_span!("task", worker, strategy, key = task.key());
+    let done = AssertUnwindSafe(drive(task, &steps, &context.run, in_process(worker)).instrument(span));
     if done.catch_unwind().await.is_err() {
         tracing::error!(worker, "a task panicked; its file is recorded as failed");
     }

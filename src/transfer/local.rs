@@ -5,101 +5,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::checksum::{Hasher, of_bytes, of_parts};
-use super::file::{self, FileIdentity, Links, ReadTrouble};
+use super::file::{self, FileIdentity, ReadTrouble};
+use super::shared::{PART_HOLDS_BYTES, TransferShared};
 use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
 use super::task::{Content, ObjectSpec};
 use super::verify::Expected;
-use crate::config::{TransferSettings, VerifyMode};
 use crate::event::{Failure, FailureKind};
 use crate::store::{
-    Body, Checksum, CompleteUpload, CompletedPart, Connector, CreateUpload, FileRange, ObjectProperties,
-    ObjectStore, PutObject, SLICE_BYTES, StoreError, StoreErrorKind, Stored, UploadPart,
+    Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectStore, PutObject,
+    StoreError, StoreErrorKind, Stored, UploadPart,
 };
-
-/// The budget counts in KiB, because a semaphore counts in 32 bits.
-const BUDGET_UNIT_BYTES: u64 = 1024;
-/// A part in flight holds one slice in the transport and one being read.
-const SLICES_PER_PART: u64 = 2;
-
-/// What all workers of one process share.
-pub struct TransferShared {
-    settings: TransferSettings,
-    attributes: Arc<crate::config::ObjectAttributes>,
-    connector: Connector,
-    budget: Arc<Semaphore>,
-    budget_units: u32,
-}
-
-impl TransferShared {
-    /// Shared state with the memory budget of `settings`.
-    pub fn new(settings: TransferSettings, connector: Connector) -> Arc<Self> {
-        let budget_units = u32::try_from(settings.memory.bytes() / BUDGET_UNIT_BYTES)
-            .unwrap_or(u32::MAX)
-            .max(1);
-        let budget = Arc::new(Semaphore::new(budget_units as usize));
-        let attributes = Arc::new(settings.attributes.clone());
-        Arc::new(Self {
-            settings,
-            attributes,
-            connector,
-            budget,
-            budget_units,
-        })
-    }
-
-    /// Waits until `bytes` fit into the budget. More than the whole budget waits for all of it.
-    pub async fn hold(&self, bytes: u64) -> OwnedSemaphorePermit {
-        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES))
-            .unwrap_or(u32::MAX)
-            .min(self.budget_units);
-        self.budget
-            .clone()
-            .acquire_many_owned(units)
-            .await
-            .expect("the budget is never closed")
-    }
-
-    /// The budget in bytes.
-    pub fn budget_bytes(&self) -> u64 {
-        u64::from(self.budget_units) * BUDGET_UNIT_BYTES
-    }
-
-    fn links(&self) -> Links {
-        if self.settings.follow_symlinks {
-            Links::Follow
-        } else {
-            Links::Refuse
-        }
-    }
-
-    fn verify_mode(&self) -> VerifyMode {
-        match self.settings.verify {
-            VerifyMode::Auto if self.connector.server().is_trusted() => VerifyMode::None,
-            VerifyMode::Auto => VerifyMode::Head,
-            mode => mode,
-        }
-    }
-
-    fn properties(&self, object: &ObjectSpec, identity: Option<&FileIdentity>) -> ObjectProperties {
-        let content_type = self.attributes.content_type.clone().unwrap_or_else(|| {
-            mime_guess::from_path(&object.key)
-                .first_or_octet_stream()
-                .to_string()
-        });
-        let metadata = identity
-            .map(|identity| ("mtime".to_owned(), identity.mtime_text()))
-            .into_iter()
-            .collect();
-        ObjectProperties {
-            attributes: self.attributes.clone(),
-            content_type,
-            metadata,
-        }
-    }
-}
 
 /// Steps through one store.
 pub struct LocalSteps {
@@ -267,10 +185,7 @@ impl LocalSteps {
         let (body, open_file, _held) = match &object.content {
             Content::Held(body) => (body.clone(), None, None),
             Content::Path(path) => {
-                let held = self
-                    .shared
-                    .hold(length.min(SLICES_PER_PART * SLICE_BYTES as u64))
-                    .await;
+                let held = self.shared.hold(length.min(PART_HOLDS_BYTES)).await;
                 let (file, identity) = file::open(path, self.shared.links())?;
                 if begun.identity.as_ref() != Some(&identity) {
                     return Err(StepError::Changed);

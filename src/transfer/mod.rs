@@ -10,6 +10,7 @@ mod file;
 mod local;
 mod multipart;
 mod open_uploads;
+mod shared;
 mod step;
 mod stream;
 mod task;
@@ -17,8 +18,9 @@ mod ticket;
 mod verify;
 
 pub use drive::{RunContext, drive};
-pub use local::{LocalSteps, TransferShared};
+pub use local::LocalSteps;
 pub use open_uploads::OpenUploads;
+pub use shared::TransferShared;
 pub use step::{FatalCause, Step, StepDone, StepError, Steps};
 pub use stream::read_stream;
 pub use task::{Content, FileTask, ObjectSpec, PartTask, Task, expand};

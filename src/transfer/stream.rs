@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::local::TransferShared;
 use super::multipart::Upload;
+use super::shared::TransferShared;
 use super::step::StepError;
 use super::task::{Content, FileTask, ObjectSpec, PartTask, Task};
 use super::ticket::Ticket;

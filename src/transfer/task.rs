@@ -61,6 +61,14 @@ pub enum Task {
 }
 
 impl Task {
+    /// Key of the object that it belongs to.
+    pub(crate) fn key(&self) -> &str {
+        match self {
+            Self::File(file) => &file.object.key,
+            Self::Part(part) => &part.upload.object.key,
+        }
+    }
+
     /// Notes the static chunk that the task stands in.
     #[must_use]
     pub(crate) fn in_chunk(mut self, number: usize) -> Self {

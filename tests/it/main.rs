@@ -1,5 +1,11 @@
 //! One test binary: every file of its own would link the SDK again.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "tests may, and tables of cases are long"
+)]
+
 mod bad_input;
 mod cp;
 mod env;

@@ -1,0 +1,96 @@
+//! What all workers of one process share: settings and the memory budget.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::file::{FileIdentity, Links};
+use super::task::ObjectSpec;
+use crate::config::{ObjectAttributes, TransferSettings, VerifyMode};
+use crate::store::{Connector, ObjectProperties, SLICE_BYTES};
+
+/// The budget counts in KiB, because a semaphore counts in 32 bits.
+const BUDGET_UNIT_BYTES: u64 = 1024;
+/// A part in flight holds one slice in the transport and one being read.
+pub(super) const PART_HOLDS_BYTES: u64 = 2 * SLICE_BYTES as u64;
+
+/// What all workers of one process share.
+pub struct TransferShared {
+    pub(super) settings: TransferSettings,
+    attributes: Arc<ObjectAttributes>,
+    pub(super) connector: Connector,
+    budget: Arc<Semaphore>,
+    budget_units: u32,
+}
+
+impl TransferShared {
+    /// Shared state with the memory budget of `settings`.
+    pub fn new(settings: TransferSettings, connector: Connector) -> Arc<Self> {
+        let budget_units = u32::try_from(settings.memory.bytes() / BUDGET_UNIT_BYTES)
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let budget = Arc::new(Semaphore::new(budget_units as usize));
+        let attributes = Arc::new(settings.attributes.clone());
+        Arc::new(Self {
+            settings,
+            attributes,
+            connector,
+            budget,
+            budget_units,
+        })
+    }
+
+    /// Waits until `bytes` fit into the budget. More than the whole budget waits for all of it.
+    pub async fn hold(&self, bytes: u64) -> OwnedSemaphorePermit {
+        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES))
+            .unwrap_or(u32::MAX)
+            .min(self.budget_units);
+        self.budget
+            .clone()
+            .acquire_many_owned(units)
+            .await
+            .expect("the budget is never closed")
+    }
+
+    /// The budget in bytes.
+    pub fn budget_bytes(&self) -> u64 {
+        u64::from(self.budget_units) * BUDGET_UNIT_BYTES
+    }
+
+    pub(super) fn links(&self) -> Links {
+        if self.settings.follow_symlinks {
+            Links::Follow
+        } else {
+            Links::Refuse
+        }
+    }
+
+    pub(super) fn verify_mode(&self) -> VerifyMode {
+        match self.settings.verify {
+            VerifyMode::Auto if self.connector.server().is_trusted() => VerifyMode::None,
+            VerifyMode::Auto => VerifyMode::Head,
+            mode => mode,
+        }
+    }
+
+    pub(super) fn properties(
+        &self,
+        object: &ObjectSpec,
+        identity: Option<&FileIdentity>,
+    ) -> ObjectProperties {
+        let content_type = self.attributes.content_type.clone().unwrap_or_else(|| {
+            mime_guess::from_path(&object.key)
+                .first_or_octet_stream()
+                .to_string()
+        });
+        let metadata = identity
+            .map(|identity| ("mtime".to_owned(), identity.mtime_text()))
+            .into_iter()
+            .collect();
+        ObjectProperties {
+            attributes: self.attributes.clone(),
+            content_type,
+            metadata,
+        }
+    }
+}
