@@ -219,10 +219,11 @@ pub(super) struct TransferArgs {
     #[arg(long, value_name = "SIZE", default_value_t = typed(DEFAULT_MULTIPART_THRESHOLD), env = "S3HAUL_MULTIPART_THRESHOLD")]
     multipart_threshold: String,
 
-    /// Budget for bytes of content held at once
-    ///
-    /// Must hold one part. When it is not given, it grows with --part-size and --multipart-threshold.
-    #[arg(long, value_name = "SIZE", env = "S3HAUL_MEMORY", help = format!("Budget for bytes of content held at once [default: {}]", typed(DEFAULT_MEMORY)))]
+    #[arg(long, value_name = "SIZE", env = "S3HAUL_MEMORY",
+          help = format!("Budget for bytes of content held at once [default: {}]", typed(DEFAULT_MEMORY)),
+          long_help = format!("Budget for bytes of content held at once. It must hold one part; when it is not \
+                               given, it grows with --part-size and --multipart-threshold.\n\n\
+                               [default: {}]", typed(DEFAULT_MEMORY)))]
     memory: Option<String>,
 
     /// Limit of bytes a second over the whole run, such as 50MiB/s

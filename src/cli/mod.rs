@@ -52,13 +52,19 @@ enum Command {
     },
     /// Print the manual page
     Man,
-    /// Worker process of the strategies 'processes' and 'hybrid'
-    #[command(name = "__worker", hide = true)]
-    Worker,
 }
+
+/// What a parent process starts for `processes` and `hybrid`. Not a subcommand: nobody should see it offered.
+const WORKER: &str = "__worker";
 
 /// The whole program. Returns its exit code.
 pub fn main() -> std::process::ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == WORKER)
+    {
+        return worker().into();
+    }
     let cli = Cli::parse();
     printer::set_color(cli.output.color);
     let code = dispatch(&cli).unwrap_or_else(|error| {
@@ -70,6 +76,17 @@ pub fn main() -> std::process::ExitCode {
         code
     });
     code.into()
+}
+
+fn worker() -> ExitCode {
+    let served = logging::init(0, None).and_then(|()| child_main(std::io::stdin().lock(), std::io::stdout()));
+    match served {
+        Ok(()) => ExitCode::Done,
+        Err(error) => {
+            printer::error(&error);
+            ExitCode::of_error(&error)
+        }
+    }
 }
 
 fn dispatch(cli: &Cli) -> Result<ExitCode> {
@@ -87,7 +104,6 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
             Ok(ExitCode::Done)
         }
         Command::Man => man(),
-        Command::Worker => child_main(std::io::stdin().lock(), std::io::stdout()).map(|()| ExitCode::Done),
     }
 }
 
