@@ -116,10 +116,7 @@ fn man() -> Result<ExitCode> {
     clap_mangen::Man::new(command.clone())
         .render(&mut page)
         .map_err(cannot)?;
-    for subcommand in command
-        .get_subcommands()
-        .filter(|subcommand| !subcommand.is_hide_set())
-    {
+    for subcommand in command.get_subcommands() {
         clap_mangen::Man::new(subcommand.clone())
             .render(&mut page)
             .map_err(cannot)?;

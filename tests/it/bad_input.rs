@@ -373,3 +373,26 @@ fn a_report_on_a_full_disk_is_an_error_and_leaves_nothing() {
     assert!(ran.stderr.contains("No space left"), "{}", ran.stderr);
     assert!(server.oracle(&bucket).exists("file"), "the upload stands");
 }
+
+#[test]
+fn instance_metadata_is_never_asked_for_an_endpoint_that_is_not_aws() {
+    let metadata = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let address = format!("http://{}", metadata.local_addr().expect("bound"));
+    let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("imds"));
+    let file = tree.file("file", "content");
+    server.oracle(&bucket).make_bucket();
+    let target = format!("s3://{bucket}/");
+    let mut without_keys = server.s3haul();
+    without_keys
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &address);
+    run(without_keys.arg("cp").arg(&file).arg(&target)).expect_code(1);
+    let mut with_keys = server.s3haul();
+    with_keys.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &address);
+    run(with_keys.arg("cp").arg(&file).arg(&target)).expect_code(0);
+    metadata.set_nonblocking(true).expect("socket");
+    let nobody = metadata
+        .accept()
+        .expect_err("somebody asked the instance metadata");
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}
