@@ -155,7 +155,13 @@ impl Demo {
     fn upload(&self, strategy: StrategyKind, client: ClientMode, prefix: &str) -> Result<RunSummary> {
         let program =
             std::env::current_exe().map_err(|error| internal("this program cannot be found", error))?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        // What the user has set for other runs is not part of the demo.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("S3HAUL_"))
+        {
+            command.env_remove(name);
+        }
+        let child = command
             .args([
                 "cp",
                 "--output",

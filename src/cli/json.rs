@@ -11,7 +11,7 @@ use super::printer;
 use crate::error::{Error, chain};
 use crate::event::{Event, Outcome};
 use crate::pipeline::UploadRequest;
-use crate::report::RunSummary;
+use crate::report::{Ending, RunSummary};
 
 /// Version of the lines' form.
 const VERSION: u32 = 1;
@@ -50,6 +50,12 @@ pub(super) fn event(event: &Event) {
 }
 
 pub(super) fn summary(summary: &RunSummary, exit_code: ExitCode) {
+    if let Ending::Fatal { cause } = &summary.ending {
+        line(
+            "error",
+            json!({ "message": cause.message, "kind": cause.kind, "exit_code": exit_code as u8 }),
+        );
+    }
     let mut content = serde_json::to_value(summary).unwrap_or_default();
     if let Some(object) = content.as_object_mut() {
         object.insert("exit_code".to_owned(), json!(exit_code as u8));

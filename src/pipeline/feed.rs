@@ -32,7 +32,7 @@ enum Kind {
 }
 
 impl Source {
-    pub(super) fn open(request: &UploadRequest) -> Result<Self> {
+    pub(super) fn open(request: &UploadRequest, cancel: &CancellationToken) -> Result<Self> {
         let transfer = request.config.transfer.clone();
         let kind = match &request.input {
             Input::Stdin => Kind::Stdin {
@@ -43,7 +43,7 @@ impl Source {
                 base,
                 list,
                 separator,
-            } => Kind::Entries(from_list(request, base, list.as_deref(), *separator)?),
+            } => Kind::Entries(from_list(request, base, (list.as_deref(), *separator), cancel)?),
         };
         let per_file = Choice::new(&request.config).is_per_file();
         Ok(Self {
@@ -123,7 +123,12 @@ fn walk(request: &UploadRequest, paths: &[PathBuf]) -> Result<Entries> {
     ))
 }
 
-fn from_list(request: &UploadRequest, base: &Path, list: Option<&Path>, separator: u8) -> Result<Entries> {
+fn from_list(
+    request: &UploadRequest,
+    base: &Path,
+    (list, separator): (Option<&Path>, u8),
+    cancel: &CancellationToken,
+) -> Result<Entries> {
     let mut roots = resolve_roots(&[base.to_owned()], &request.target)?;
     let root = roots.remove(0);
     if root.kind != RootKind::Directory {
@@ -141,7 +146,9 @@ fn from_list(request: &UploadRequest, base: &Path, list: Option<&Path>, separato
             )
             .with_source(error)
         })?)),
-        None => Box::new(BufReader::new(io::stdin())),
+        None => Box::new(BufReader::new(Stdin {
+            cancel: cancel.clone(),
+        })),
     };
     let follow = request.config.transfer.follow_symlinks;
     Ok(Box::new(PathList::new(
@@ -238,7 +245,7 @@ pub enum PlannedAction {
 /// The same as `upload`, as far as they do not need the server.
 pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile> + use<>> {
     request.config.validate()?;
-    let source = Source::open(request)?;
+    let source = Source::open(request, &CancellationToken::new())?;
     source.check(&Choice::new(&request.config))?;
     let transfer = source.transfer;
     let entries = match source.kind {

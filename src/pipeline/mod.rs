@@ -111,7 +111,7 @@ pub fn upload(
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
     request.config.validate()?;
-    let source = feed::Source::open(request)?;
+    let source = feed::Source::open(request, cancel)?;
     let choice = Choice::new(&request.config);
     source.check(&choice)?;
     usage::raise_open_file_limit();

@@ -14,6 +14,7 @@ use super::{Found, SourceFile, key};
 use crate::event::{Failure, FailureKind, SkipReason};
 
 struct Level {
+    path: PathBuf,
     entries: ReadDir,
     /// Device and inode, to find loops; only looked up when links are followed.
     identity: Option<(u64, u64)>,
@@ -109,7 +110,11 @@ impl Walk {
         }
         match fs::read_dir(&path) {
             Ok(entries) => {
-                self.levels.push(Level { entries, identity });
+                self.levels.push(Level {
+                    path,
+                    entries,
+                    identity,
+                });
                 None
             }
             Err(error) => Some(failed(path, &error)),
@@ -259,8 +264,9 @@ impl Iterator for Walk {
                 Some(Ok(entry)) => self.entry(&entry),
                 Some(Err(error)) => {
                     // The rest of this directory is lost; what is above it goes on.
+                    let path = std::mem::take(&mut level.path);
                     self.levels.pop();
-                    Some(failed(self.root.path.clone(), &error))
+                    Some(failed(path, &error))
                 }
                 None => {
                     self.levels.pop();

@@ -18,7 +18,7 @@ use crate::config::ClientMode;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::event::{Failure, FailureKind};
 use crate::store::{Connector, RetryObserver, check_bucket, first_contact};
-use crate::transfer::{LocalSteps, Step, StepDone, StepError, Steps as _, TransferShared};
+use crate::transfer::{LocalSteps, Step, StepError, TransferShared, run_unless_cancelled};
 
 type Output = Arc<Mutex<dyn Write + Send>>;
 
@@ -170,7 +170,7 @@ fn serve(child: &Child, thread: usize) -> Result<()> {
         let clients = child.clients.for_worker()?;
         while let Ok((id, step)) = child.steps[thread].recv().await {
             let steps = LocalSteps::new(clients.for_task()?, child.transfer.clone());
-            let outcome = AssertUnwindSafe(do_step(&steps, step, &child.cancel))
+            let outcome = AssertUnwindSafe(run_unless_cancelled(&steps, step, &child.cancel))
                 .catch_unwind()
                 .await;
             let outcome = outcome.unwrap_or_else(|_| {
@@ -187,15 +187,4 @@ fn serve(child: &Child, thread: usize) -> Result<()> {
         return child.clients.host().runtime.handle().block_on(serve);
     }
     own_runtime()?.block_on(serve)
-}
-
-async fn do_step(steps: &LocalSteps, step: Step, cancel: &CancellationToken) -> Result<StepDone, StepError> {
-    if matches!(step, Step::Abort { .. }) {
-        return steps.run(step).await;
-    }
-    tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(StepError::Cancelled),
-        outcome = steps.run(step) => outcome,
-    }
 }

@@ -1,14 +1,16 @@
 //! Takes one task to its outcome: the order of the steps, who ends a multipart upload, when a file is tried again.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::file::settle_time;
 use super::multipart::{Ending, Upload};
 use super::open_uploads::OpenUploads;
-use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
+use super::step::{
+    Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps, run_unless_cancelled,
+};
 use super::task::{Content, FileTask, ObjectSpec, PartTask, Task};
 use super::ticket::{EventSender, Ticket};
 use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason, WorkerId};
@@ -16,6 +18,9 @@ use crate::plan::PartPlan;
 
 /// Times a file that changes while it is read is tried in all.
 const MAX_ATTEMPTS: u32 = 3;
+/// Time that giving an upload up may take while the run goes on, and when it is to stop.
+const ABORT_LIMIT: Duration = Duration::from_secs(30);
+const ABORT_LIMIT_AT_THE_END: Duration = Duration::from_secs(3);
 
 /// What all workers of a run share, wherever they are.
 #[derive(Clone)]
@@ -45,11 +50,7 @@ impl RunContext {
     }
 
     async fn run(&self, steps: &dyn Steps, step: Step) -> Result<StepDone, StepError> {
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(StepError::Cancelled),
-            outcome = steps.run(step) => outcome,
-        }
+        run_unless_cancelled(steps, step, &self.cancel).await
     }
 }
 
@@ -241,11 +242,16 @@ async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext
         key: key.to_owned(),
         upload_id: begun.upload_id.clone(),
     };
-    match steps.run(step).await {
-        Ok(_) => context.open_uploads.remove(&begun.upload_id),
-        Err(error) => tracing::debug!(
+    let limit = if context.cancel.is_cancelled() {
+        ABORT_LIMIT_AT_THE_END
+    } else {
+        ABORT_LIMIT
+    };
+    match tokio::time::timeout(limit, steps.run(step)).await {
+        Ok(Ok(_)) => context.open_uploads.remove(&begun.upload_id),
+        outcome => tracing::debug!(
             key,
-            ?error,
+            ?outcome,
             "abort failed; it is tried again at the end of the run"
         ),
     }

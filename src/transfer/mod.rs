@@ -21,6 +21,7 @@ pub use drive::{RunContext, drive};
 pub use local::LocalSteps;
 pub use open_uploads::OpenUploads;
 pub use shared::TransferShared;
+pub(crate) use step::run_unless_cancelled;
 pub use step::{FatalCause, Step, StepDone, StepError, Steps};
 pub use stream::read_stream;
 pub use task::{Content, FileTask, ObjectSpec, PartTask, Task, expand};

@@ -1,9 +1,11 @@
 //! The elementary acts of a transfer, as plain data: what a worker does itself or sends to a child process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::file::FileIdentity;
 use super::task::ObjectSpec;
@@ -129,4 +131,31 @@ pub struct FatalCause {
 pub trait Steps: Send + Sync {
     /// Does one step. Dropping the future abandons it; the server may have acted on it.
     async fn run(&self, step: Step) -> Result<StepDone, StepError>;
+}
+
+/// A multipart upload that is being begun when the run stops gets this long to say its id: one that the server
+/// begins and nobody knows of could not be aborted.
+const BEGIN_GRACE: Duration = Duration::from_secs(3);
+
+/// Does `step` unless the run is cancelled first. Aborts are always done.
+pub(crate) async fn run_unless_cancelled(
+    steps: &dyn Steps,
+    step: Step,
+    cancel: &CancellationToken,
+) -> Result<StepDone, StepError> {
+    let grace = match &step {
+        Step::Abort { .. } => return steps.run(step).await,
+        _ if cancel.is_cancelled() => return Err(StepError::Cancelled),
+        Step::Begin { .. } => BEGIN_GRACE,
+        _ => Duration::ZERO,
+    };
+    let stopped = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        biased;
+        outcome = steps.run(step) => outcome,
+        () = stopped => Err(StepError::Cancelled),
+    }
 }
