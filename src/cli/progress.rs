@@ -10,8 +10,10 @@ use super::printer;
 use crate::event::{Event, Outcome};
 use crate::units::{ByteSize, grouped, mean_rate, spoken};
 
-/// Draws a second at most.
-const DRAWS_PER_SECOND: u8 = 4;
+/// Time between two draws at least. indicatif's own limit allows bursts.
+const DRAW_EVERY: Duration = Duration::from_millis(250);
+/// Characters of the bar.
+const BAR_WIDTH: usize = 20;
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// Counts for the display; the truth is in the summary.
@@ -26,7 +28,7 @@ struct Counts {
 }
 
 enum Display {
-    Bar(ProgressBar),
+    Bar { bar: ProgressBar, next: Instant },
     Plain { next: Instant },
     None,
 }
@@ -48,7 +50,10 @@ impl Progress {
                 next: Instant::now() + PLAIN_EVERY,
             },
             ProgressArg::Auto if !on_terminal => Display::None,
-            ProgressArg::Auto | ProgressArg::Bar => Display::Bar(bar()),
+            ProgressArg::Auto | ProgressArg::Bar => Display::Bar {
+                bar: bar(),
+                next: Instant::now(),
+            },
         };
         Self {
             counts: Counts::default(),
@@ -78,46 +83,56 @@ impl Progress {
     fn show(&mut self) {
         match &mut self.display {
             Display::None => {}
-            Display::Bar(bar) => {
-                bar.set_length(self.counts.bytes_found.max(1));
-                bar.set_position(self.counts.bytes_sent);
+            Display::Bar { bar, next } if Instant::now() >= *next => {
+                *next = Instant::now() + DRAW_EVERY;
+                // One change, one draw: indicatif draws at each.
                 let line = self.counts.line(self.started.elapsed());
-                bar.set_message(line);
+                bar.set_message(format!("[{:<BAR_WIDTH$}] {line}", self.counts.bar()));
             }
             Display::Plain { next } if Instant::now() >= *next => {
                 *next = Instant::now() + PLAIN_EVERY;
                 printer::note(&self.counts.line(self.started.elapsed()));
             }
-            Display::Plain { .. } => {}
+            Display::Bar { .. } | Display::Plain { .. } => {}
         }
     }
 
     /// Runs `print` with the bar out of the way.
     pub(super) fn aside(&self, print: impl FnOnce()) {
         match &self.display {
-            Display::Bar(bar) => bar.suspend(print),
+            Display::Bar { bar, .. } => bar.suspend(print),
             _ => print(),
         }
     }
 
     /// Takes the bar away.
     pub(super) fn finish(&self) {
-        if let Display::Bar(bar) = &self.display {
+        if let Display::Bar { bar, .. } = &self.display {
             bar.finish_and_clear();
         }
     }
 }
 
 fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     // `wide_msg` cuts the line to the terminal's width.
-    let style = ProgressStyle::with_template("[{bar:24}] {wide_msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style.progress_chars("=> "));
+    bar.set_style(
+        ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     bar
 }
 
 impl Counts {
+    /// The filled part of the bar.
+    fn bar(&self) -> String {
+        let full = BAR_WIDTH as u64;
+        let filled = (full * self.bytes_sent)
+            .checked_div(self.bytes_found)
+            .unwrap_or(0)
+            .min(full);
+        "=".repeat(usize::try_from(filled).unwrap_or(BAR_WIDTH))
+    }
+
     fn line(&self, elapsed: Duration) -> String {
         let more = if self.all_found { "" } else { "+" };
         let rate = mean_rate(self.bytes_sent, elapsed);
@@ -133,7 +148,7 @@ impl Counts {
             String::new()
         };
         format!(
-            "{} of {}{more} files, {} of {}{more}, {rate}{eta}{failed}",
+            "{} of {}{more} files{failed}, {} of {}{more}, {rate}{eta}",
             grouped(self.files_ended),
             grouped(self.files_found),
             ByteSize(self.bytes_sent),
