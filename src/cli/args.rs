@@ -167,7 +167,7 @@ pub(super) struct RunArgs {
     pub(super) processes: Option<usize>,
 
     /// Allow more than 1,024 threads for --strategy thread-per-file
-    #[arg(long)]
+    #[arg(long, env = "S3HAUL_FORCE")]
     pub(super) force: bool,
 }
 
@@ -226,7 +226,7 @@ pub(super) struct TransferArgs {
                                [default: {}]", typed(DEFAULT_MEMORY)))]
     memory: Option<String>,
 
-    /// Limit of bytes a second over the whole run, such as 50MiB/s
+    /// Limit of bytes a second over the whole run, such as 50MiB/s [default: no limit]
     #[arg(long, value_name = "RATE", env = "S3HAUL_BWLIMIT")]
     bwlimit: Option<Rate>,
 
@@ -243,7 +243,7 @@ pub(super) struct TransferArgs {
     verify: VerifyArg,
 
     /// Never replace an object: one that exists is skipped
-    #[arg(long)]
+    #[arg(long, env = "S3HAUL_IF_NONE_MATCH")]
     if_none_match: bool,
 }
 
@@ -252,11 +252,11 @@ pub(super) struct TransferArgs {
 #[command(next_help_heading = "Objects")]
 pub(super) struct ObjectArgs {
     /// Content type of all objects [default: guessed from the extension]
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", env = "S3HAUL_CONTENT_TYPE")]
     content_type: Option<String>,
 
-    /// Storage class, as the server names it
-    #[arg(long, value_name = "CLASS")]
+    /// Storage class, as the server names it [default: the server's]
+    #[arg(long, value_name = "CLASS", env = "S3HAUL_STORAGE_CLASS")]
     storage_class: Option<String>,
 
     /// User metadata; may be given several times
@@ -267,8 +267,8 @@ pub(super) struct ObjectArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     tags: Vec<(String, String)>,
 
-    /// Server-side encryption: AES256 or aws:kms
-    #[arg(long, value_name = "ALGORITHM")]
+    /// Server-side encryption: AES256 or aws:kms [default: the bucket's]
+    #[arg(long, value_name = "ALGORITHM", env = "S3HAUL_SSE")]
     sse: Option<String>,
 }
 

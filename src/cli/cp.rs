@@ -58,7 +58,7 @@ pub(super) struct CpArgs {
     files_from0: Option<PathBuf>,
 
     /// Follow symbolic links found in directories; loops are found
-    #[arg(long, help_heading = "Selection")]
+    #[arg(long, help_heading = "Selection", env = "S3HAUL_FOLLOW_SYMLINKS")]
     follow_symlinks: bool,
 
     /// Print what would be uploaded (file, key, reason, parts) and send nothing
@@ -66,7 +66,7 @@ pub(super) struct CpArgs {
     dry_run: bool,
 
     /// Make the bucket if it is missing
-    #[arg(long, help_heading = "Server")]
+    #[arg(long, help_heading = "Server", env = "S3HAUL_CREATE_BUCKET")]
     create_bucket: bool,
 
     #[command(flatten)]
@@ -79,7 +79,12 @@ pub(super) struct CpArgs {
     objects: ObjectArgs,
 
     /// Write the whole run as JSON: settings, totals, service times, each failure
-    #[arg(long, value_name = "FILE.json", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FILE.json",
+        help_heading = "Output",
+        env = "S3HAUL_REPORT"
+    )]
     report: Option<PathBuf>,
 }
 

@@ -376,3 +376,22 @@ fn a_random_fifth_of_refusals_costs_few_retries() {
     let retries = ran.summary()["totals"]["retries"].as_u64().expect("a number");
     assert!((1..200).contains(&retries), "{retries}");
 }
+
+#[test]
+fn a_bucket_in_another_region_is_said_with_the_flag_to_use() {
+    let redirect = FaultAction::Error {
+        status: 301,
+        code: "PermanentRedirect".into(),
+        body: None,
+        content_type: None,
+    };
+    let scene = Scene::new(vec![rule("HeadBucket", None, redirect)]);
+    let ran = scene.upload(&[]).expect_code(1);
+    assert!(
+        ran.stderr.contains("another region than us-east-1"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("--region"), "{}", ran.stderr);
+    assert_eq!(scene.requests("PutObject"), 0);
+}
