@@ -38,6 +38,13 @@ pub fn raise_open_file_limit() {
     }
 }
 
+/// Files and sockets that this process may have open at once.
+pub fn open_file_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{BucketPolicy, Config};
+use crate::config::{BucketPolicy, Config, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::queue;
@@ -112,9 +112,17 @@ pub fn upload(
 ) -> Result<RunSummary> {
     request.config.validate()?;
     let source = feed::Source::open(request, cancel)?;
+    usage::raise_open_file_limit();
     let choice = Choice::new(&request.config);
     source.check(&choice)?;
-    usage::raise_open_file_limit();
+    if choice.concurrency < request.config.run.concurrency && choice.strategy != StrategyKind::Sequential {
+        let (asked, allowed) = (request.config.run.concurrency, choice.concurrency);
+        tracing::warn!(
+            asked,
+            allowed,
+            "the limit of open files (ulimit -n) allows fewer requests in flight"
+        );
+    }
     let started = Started::now();
     let (event_sink, events) = mpsc::sync_channel(EVENT_BACKLOG);
     let sender = EventSender::new(move |event| {

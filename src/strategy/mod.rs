@@ -22,6 +22,7 @@ use crate::config::{BucketPolicy, ClientMode, Config, StrategyKind};
 use crate::error::Result;
 use crate::queue::Receiver;
 use crate::transfer::{RunContext, Task, TransferShared};
+use crate::usage;
 
 pub use child::child_main;
 pub use clients::{Clients, Host};
@@ -113,6 +114,7 @@ impl Choice {
         } else {
             run.concurrency
         };
+        let concurrency = concurrency.min(most_in_flight(strategy, client, usage::open_file_limit()));
         let event_loops = match strategy {
             StrategyKind::Async => run
                 .event_loops
@@ -140,9 +142,35 @@ impl Choice {
     }
 }
 
+/// Requests that fit into a limit of open files: each needs its file and its socket, and where workers have
+/// event loops of their own, those of the loop. Better slower than files that fail.
+fn most_in_flight(strategy: StrategyKind, client: ClientMode, open_file_limit: u64) -> usize {
+    /// Standard streams, the list, the log, the report, the run's own event loop and store.
+    const OWN: u64 = 24;
+    let each = match (strategy, client) {
+        // Two pipes in this process; what a child opens counts against the child's own limit.
+        (StrategyKind::Processes | StrategyKind::Hybrid, _) => 4,
+        (_, ClientMode::Shared) | (StrategyKind::Async, _) => 2,
+        _ => 7,
+    };
+    usize::try_from(open_file_limit.saturating_sub(OWN) / each)
+        .unwrap_or(usize::MAX)
+        .max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_open_files_mean_few_requests_in_flight() {
+        assert_eq!(most_in_flight(StrategyKind::Async, ClientMode::Shared, 64), 20);
+        assert_eq!(
+            most_in_flight(StrategyKind::Threads, ClientMode::PerWorker, 64),
+            5
+        );
+        assert_eq!(most_in_flight(StrategyKind::Async, ClientMode::Shared, 10), 1);
+    }
 
     #[test]
     fn what_is_asked_for_is_chosen() {
