@@ -35,7 +35,7 @@ const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Events that may wait for the collector.
 const EVENT_BACKLOG: usize = 16_384;
 /// Time that aborting what is left over may take.
-const SWEEP_LIMIT: Duration = Duration::from_secs(4);
+const SWEEP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where paths come from.
 #[derive(Clone, Debug)]
@@ -111,7 +111,9 @@ pub fn upload(
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
     request.config.validate()?;
-    let source = feed::Source::open(request, cancel)?;
+    // A token of the run's own: a fatal error stops everything without cancelling the caller's.
+    let cancel = cancel.child_token();
+    let source = feed::Source::open(request, &cancel)?;
     usage::raise_open_file_limit();
     let choice = Choice::new(&request.config);
     source.check(&choice)?;
@@ -129,7 +131,7 @@ pub fn upload(
         // The collector outlives all senders; it only goes when it panicked, and then the run reports that.
         let _ = event_sink.send(event);
     });
-    let (context, tasks) = prepare(request, &choice, cancel, sender)?;
+    let (context, tasks) = prepare(request, &choice, &cancel, sender)?;
     let collector = Mutex::new(Collector::default());
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
@@ -245,8 +247,7 @@ fn prepare(
     let (sender, tasks) = queue::bounded(QUEUE_ITEMS, QUEUE_BYTES);
     let run = RunContext {
         events,
-        // A run of its own: a fatal error stops it without cancelling the caller's token.
-        cancel: cancel.child_token(),
+        cancel: cancel.clone(),
         open_uploads: Arc::new(OpenUploads::default()),
         fatal: Arc::default(),
         threshold_bytes: config.transfer.multipart_threshold.bytes(),

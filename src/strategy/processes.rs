@@ -27,6 +27,8 @@ use crate::units::ByteSize;
 
 /// A child that was asked to end gets this long.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// The same when the run was stopped and somebody waits for it to end.
+const PATIENCE_WHEN_STOPPED: Duration = Duration::from_secs(1);
 
 pub(super) struct Processes;
 
@@ -61,8 +63,13 @@ impl Strategy for Processes {
                 () = cancel => unreachable!("the cancelling side never ends by itself"),
             }
         });
+        let patience = if context.run.cancel.is_cancelled() {
+            PATIENCE_WHEN_STOPPED
+        } else {
+            PATIENCE
+        };
         for child in children {
-            context.evidence.child_reaped(child.end());
+            context.evidence.child_reaped(child.end(patience));
         }
         outcome
     }
@@ -205,9 +212,9 @@ impl Child {
     }
 
     /// Closes the pipe, waits, and reaps; kills a child that does not end.
-    fn end(mut self) -> ChildUsage {
+    fn end(mut self, patience: Duration) -> ChildUsage {
         lock(&self.link.stdin).take();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         let status = loop {
             match self.process.try_wait() {
                 Ok(Some(status)) => break Some(status),

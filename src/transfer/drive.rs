@@ -20,7 +20,7 @@ use crate::plan::PartPlan;
 const MAX_ATTEMPTS: u32 = 3;
 /// Time that giving an upload up may take while the run goes on, and when it is to stop.
 const ABORT_LIMIT: Duration = Duration::from_secs(30);
-const ABORT_LIMIT_AT_THE_END: Duration = Duration::from_secs(3);
+const ABORT_LIMIT_AT_THE_END: Duration = Duration::from_secs(2);
 
 /// What all workers of a run share, wherever they are.
 #[derive(Clone)]

@@ -135,7 +135,7 @@ pub trait Steps: Send + Sync {
 
 /// A multipart upload that is being begun when the run stops gets this long to say its id: one that the server
 /// begins and nobody knows of could not be aborted.
-const BEGIN_GRACE: Duration = Duration::from_secs(3);
+const BEGIN_GRACE: Duration = Duration::from_secs(2);
 
 /// Does `step` unless the run is cancelled first. Aborts are always done.
 pub(crate) async fn run_unless_cancelled(
