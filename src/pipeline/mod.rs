@@ -147,6 +147,10 @@ pub fn upload(
         let transfer = context.transfer.clone();
         let feeder = scope.spawn(move || source.feed(&run, &transfer, &tasks));
         let outcome = build(choice.strategy).run(&context);
+        if outcome.is_err() {
+            // What is left was not tried; it is nobody's loss.
+            context.run.cancel.cancel();
+        }
         // Whatever was not taken, because workers were lost or the run was cancelled, settles itself here.
         while let Some(task) = context.tasks.receive_blocking() {
             drop(task);

@@ -126,6 +126,8 @@ pub struct CompleteUpload {
     pub checksum: Checksum,
     /// Bytes of the whole object.
     pub size_bytes: u64,
+    /// The ETag must be composed of the parts' ETags, as AWS and MinIO do it.
+    pub strict_etag: bool,
     /// Fail with [`StoreErrorKind::PreconditionFailed`] when the key exists.
     pub if_none_match: bool,
 }

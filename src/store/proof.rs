@@ -70,11 +70,12 @@ impl CompleteUpload {
     /// The answer if it is credible.
     pub(super) fn check(&self, stored: Stored) -> StoreResult<Stored> {
         check_echo(&self.checksum, &stored)?;
-        // Other shapes of ETag (R2, SeaweedFS) prove nothing either way.
-        let same_shape = stored
-            .etag
-            .split_once('-')
-            .is_some_and(|(digest, _)| is_md5(digest));
+        // On unknown servers, other shapes of ETag (R2, SeaweedFS) prove nothing either way.
+        let same_shape = self.strict_etag
+            || stored
+                .etag
+                .split_once('-')
+                .is_some_and(|(digest, _)| is_md5(digest));
         match self.composed_etag() {
             Some(composed)
                 if same_shape && !stored.opaque_etag && !stored.etag.eq_ignore_ascii_case(&composed) =>
@@ -157,6 +158,7 @@ mod tests {
             ],
             checksum: checksum("AAAA"),
             size_bytes: 2,
+            strict_etag: false,
             if_none_match: false,
         };
         let composed = complete.composed_etag().expect("both are MD5s");
@@ -168,5 +170,10 @@ mod tests {
                 .is_err()
         );
         assert!(complete.check(stored("some-opaque-tag", None)).is_ok());
+        let strict = CompleteUpload {
+            strict_etag: true,
+            ..complete
+        };
+        assert!(strict.check(stored("some-opaque-tag", None)).is_err());
     }
 }

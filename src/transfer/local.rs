@@ -257,6 +257,7 @@ impl LocalSteps {
             parts: parts.into_iter().map(|done| done.part).collect(),
             checksum: checksum.clone(),
             size_bytes,
+            strict_etag: self.shared.connector.server().is_trusted(),
             if_none_match: self.shared.settings.if_none_match,
         };
         let expected = Expected {

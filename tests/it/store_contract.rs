@@ -145,6 +145,7 @@ fn complete(key: &str, upload_id: &str, parts: Vec<CompletedPart>, whole: &[u8])
         parts,
         checksum: crc(whole),
         size_bytes: whole.len() as u64,
+        strict_etag: true,
         if_none_match: false,
     }
 }
