@@ -91,7 +91,10 @@ pub(super) struct CpArgs {
 impl CpArgs {
     fn request(&self, store: crate::config::StoreSettings) -> Result<UploadRequest> {
         let (target, sources) = self.paths.split_last().expect("clap requires at least one");
-        let target: S3Url = target.to_string_lossy().parse().map_err(|error| {
+        let Some(text) = target.to_str() else {
+            return Err(usage(format!("the target '{}' is not UTF-8", target.display())));
+        };
+        let target: S3Url = text.parse().map_err(|error| {
             Error::new(ErrorKind::Usage, "the target cannot be used")
                 .with_source(error)
                 .with_hint("the last argument is the target: s3haul cp SRC... s3://BUCKET/PREFIX/")

@@ -55,6 +55,9 @@ pub enum ParseUrlError {
         /// The rule it breaks.
         rule: &'static str,
     },
+    /// It holds a control character, which XML answers cannot carry.
+    #[error("{0:?} holds a control character")]
+    Control(String),
     /// The prefix would give keys that servers mishandle.
     #[error("'{url}' cannot be a target: {reason}")]
     Prefix {
@@ -103,6 +106,9 @@ impl FromStr for S3Url {
                 rule,
             });
         }
+        if key.chars().any(char::is_control) {
+            return Err(ParseUrlError::Control(text.to_owned()));
+        }
         let checked = if key.is_empty() { Ok(()) } else { key::check(key) };
         checked.map_err(|reason| ParseUrlError::Prefix {
             url: text.to_owned(),
@@ -147,6 +153,7 @@ mod tests {
             ("s3://bucket//x", "start with '/'"),
             ("s3://bucket/a//x", "contain '//'"),
             ("s3://bucket/../x", "'.' or '..'"),
+            ("s3://bucket/a\nb", "control character"),
         ] {
             let error = text.parse::<S3Url>().expect_err(text).to_string();
             assert!(error.contains(part), "{text}: {error}");

@@ -107,6 +107,12 @@ impl Progress {
         })
     }
 
+    /// Our own limit makes the body wait this long: that is no stall.
+    fn will_move_after(&self, delay: Duration) {
+        let millis = u64::try_from((self.started.elapsed() + delay).as_millis()).unwrap_or(u64::MAX);
+        self.moved_after_millis.store(millis, Ordering::Relaxed);
+    }
+
     fn moved(&self) {
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_after_millis.store(millis, Ordering::Relaxed);
@@ -163,6 +169,7 @@ impl FrameBody {
             let left = usize::try_from(self.body.length() - self.position).unwrap_or(SLICE_BYTES);
             let delay = throttle.book(left.min(SLICE_BYTES));
             self.booked = true;
+            self.progress.will_move_after(delay);
             self.pause = (!delay.is_zero()).then(|| Box::pin(tokio::time::sleep(delay)));
         }
         if let Some(pause) = &mut self.pause {

@@ -48,11 +48,11 @@ impl CachedCredentials {
         let mut profile_file = ProfileFileCredentialsProvider::builder();
         if let Some(name) = profile {
             profile_file = profile_file.profile_name(name);
-            // A profile that is named outranks the environment, as with the AWS tools.
-            return SharedCredentialsProvider::new(
-                CredentialsProviderChain::first_try("Profile", profile_file.build())
-                    .or_else("Environment", EnvironmentVariableCredentialsProvider::new()),
-            );
+            // A profile that is named is meant: falling back would upload under another identity.
+            return SharedCredentialsProvider::new(CredentialsProviderChain::first_try(
+                "Profile",
+                profile_file.build(),
+            ));
         }
         SharedCredentialsProvider::new(
             CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())

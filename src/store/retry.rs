@@ -42,6 +42,28 @@ pub struct Retrying {
 struct History {
     started: Instant,
     tries: u32,
+    /// Failures of the kind that came last: an outage must not use up the tries of what comes after it.
+    of_this_kind: u32,
+    seen: Vec<StoreErrorKind>,
+}
+
+impl History {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            tries: 0,
+            of_this_kind: 0,
+            seen: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, kind: StoreErrorKind) {
+        self.seen.push(kind);
+        self.of_this_kind = self
+            .seen
+            .iter()
+            .fold(0, |count, seen| count + u32::from(*seen == kind));
+    }
 }
 
 impl Retrying {
@@ -63,7 +85,7 @@ impl Retrying {
     /// The pause before the next try, or `None` when there is none.
     fn pause(&self, error: &StoreError, history: &History) -> Option<Duration> {
         use StoreErrorKind as Kind;
-        let left = |limit: u32| history.tries <= limit.min(self.settings.retries);
+        let left = |limit: u32| history.of_this_kind <= limit.min(self.settings.retries);
         let patient = |patience: Duration| self.settings.retries > 0 && history.started.elapsed() < patience;
         let again = match error.kind {
             Kind::Throttled => {
@@ -82,14 +104,14 @@ impl Retrying {
             }
             Kind::BadDigest | Kind::NotCredible | Kind::LocalRead => left(DOUBTFUL_RETRIES),
             // The engine has corrected its clock or fetched new credentials by now: once is enough.
-            Kind::ClockSkew | Kind::ExpiredCredentials => history.tries == 1,
+            Kind::ClockSkew | Kind::ExpiredCredentials => history.of_this_kind == 1,
             _ => false,
         };
         let delay = error.retry_after.unwrap_or_else(|| match error.kind {
             Kind::ClockSkew | Kind::ExpiredCredentials => Duration::ZERO,
             // A server that is down is asked twice a second at most, and at least every two seconds.
-            Kind::Unreachable => jittered(history.tries.clamp(1, 3)),
-            _ => jittered(history.tries - 1),
+            Kind::Unreachable => jittered(history.of_this_kind.clamp(1, 3)),
+            _ => jittered(history.of_this_kind.saturating_sub(1)),
         });
         (again && history.started.elapsed() + delay < self.settings.budget).then_some(delay)
     }
@@ -99,10 +121,7 @@ impl Retrying {
         F: FnMut(&'a dyn ObjectStore) -> Fut,
         Fut: Future<Output = StoreResult<T>>,
     {
-        let mut history = History {
-            started: Instant::now(),
-            tries: 0,
-        };
+        let mut history = History::new();
         loop {
             self.wait_for_the_pace().await;
             history.tries += 1;
@@ -113,6 +132,7 @@ impl Retrying {
                 }
                 Err(error) => error,
             };
+            history.note(error.kind);
             if error.kind == StoreErrorKind::Throttled {
                 self.pace.throttled(error.retry_after);
             }
@@ -227,5 +247,20 @@ impl ObjectStore for Retrying {
 
     async fn create_bucket(&self) -> StoreResult<()> {
         self.run("CreateBucket", "", |store| store.create_bucket()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_does_not_use_up_the_tries_of_what_comes_after_it() {
+        let mut history = History::new();
+        for _ in 0..20 {
+            history.note(StoreErrorKind::Unreachable);
+        }
+        history.note(StoreErrorKind::Transient);
+        assert_eq!(history.of_this_kind, 1);
     }
 }

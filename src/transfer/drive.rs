@@ -284,7 +284,8 @@ async fn upload_once(
     steps: &dyn Steps,
     context: &RunContext,
 ) -> Result<Done, StepError> {
-    if object.size_bytes <= context.threshold_bytes {
+    // The file decides by its size now, not the listing: it may have grown or shrunk.
+    if matches!(object.content, Content::Path(_)) || object.size_bytes <= context.threshold_bytes {
         let started = Instant::now();
         match context
             .run(

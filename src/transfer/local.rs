@@ -103,9 +103,10 @@ impl LocalSteps {
             Content::Held(body) => return Ok((body.clone(), None, None)),
             Content::Path(path) => path,
         };
-        let held = self.shared.hold(object.size_bytes).await;
+        let limit = self.shared.settings.multipart_threshold.bytes();
+        let held = self.shared.hold(object.size_bytes.min(limit)).await;
         let (file, identity) = file::open(path, self.shared.links())?;
-        if identity.size_bytes > self.shared.settings.multipart_threshold.bytes() {
+        if identity.size_bytes > limit {
             return Err(StepError::Grown);
         }
         let bytes = file::read_whole(&file, &identity)?;
@@ -281,6 +282,11 @@ impl LocalSteps {
         request: &CompleteUpload,
         expected: &Expected<'_>,
     ) -> Result<Stored, StepError> {
+        // An object of the same content may be there from an earlier run; what tells is that our upload is gone.
+        let open = self.store.list_multipart_uploads(&request.key).await?;
+        if open.iter().any(|upload| upload.upload_id == request.upload_id) {
+            return Err(lost_upload(error));
+        }
         let composed = request.composed_etag();
         if expected
             .is_stored(self.store.as_ref(), composed.as_deref())

@@ -395,3 +395,50 @@ fn a_bucket_in_another_region_is_said_with_the_flag_to_use() {
     assert!(ran.stderr.contains("--region"), "{}", ran.stderr);
     assert_eq!(scene.requests("PutObject"), 0);
 }
+
+#[test]
+fn an_older_object_of_the_same_content_is_no_proof_of_a_new_upload() {
+    let scene = Scene::new(Vec::new());
+    scene.upload(&["--metadata", "color=red"]).expect_code(0);
+    let never = rule("CompleteMultipartUpload", None, FaultAction::Html200);
+    scene
+        .server
+        .handle()
+        .set_fault_plan(FaultPlan { rules: vec![never] });
+    let ran = scene.upload(&["--metadata", "color=blue"]).expect_code(3);
+    assert_eq!(ran.summary()["totals"]["failed"], 1);
+    scene.assert_nothing_open();
+    let head = scene.server.oracle(&scene.bucket).head("large");
+    assert_eq!(
+        head.metadata()
+            .expect("metadata")
+            .get("color")
+            .map(String::as_str),
+        Some("red")
+    );
+}
+
+#[test]
+fn waiting_for_our_own_bandwidth_limit_is_no_stall() {
+    use s3haul::config::{Config, FixedCredentials, Secret};
+    use s3haul::pipeline::{Silent, UploadRequest, upload};
+    let scene = Scene::new(Vec::new());
+    let mut config = Config::default();
+    config.store.endpoint_url = Some(scene.server.url.clone());
+    config.store.credentials = Some(FixedCredentials {
+        access_key: "test".into(),
+        secret_key: Secret::new("test-secret"),
+    });
+    config.transfer.bandwidth = Some("5MiB/s".parse().expect("rate"));
+    // The last of the slices waits for two seconds.
+    config.transfer.retry.stall_limit = std::time::Duration::from_millis(300);
+    let target = format!("s3://{}/", scene.bucket).parse().expect("target");
+    let request = UploadRequest::new(scene.tree.path(), target, config);
+    let summary = upload(&request, &Default::default(), &mut Silent).expect("runs");
+    assert_eq!(
+        (summary.totals.done, summary.totals.retries),
+        (4, 0),
+        "{:?}",
+        summary.failures
+    );
+}

@@ -79,10 +79,11 @@ impl Resolved {
         let trust = settings.ca_file.as_deref().map(read_trust).transpose()?;
         let credentials = credentials(settings, is_aws, &region).await;
         if let Some(credentials) = &credentials {
-            credentials
+            let found = credentials
                 .get()
                 .await
                 .map_err(|error| no_credentials(settings, error))?;
+            check_printable(&found)?;
         }
         Ok(Self {
             endpoint_url,
@@ -243,6 +244,19 @@ async fn credentials(settings: &StoreSettings, is_aws: bool, region: &str) -> Op
         CachedCredentials::without_instance_metadata(settings.profile.as_deref())
     };
     Some(CachedCredentials::new(provider))
+}
+
+/// Credentials travel in headers; one with a line break, as from a file with other line ends, cannot.
+fn check_printable(credentials: &Credentials) -> Result<()> {
+    let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    if printable(credentials.access_key_id()) && credentials.session_token().is_none_or(printable) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Credentials,
+        "the access key or session token holds a space or control character",
+    )
+    .with_hint("look for a line break at its end"))
 }
 
 fn no_credentials(
