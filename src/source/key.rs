@@ -96,6 +96,8 @@ fn hex_value(digit: u8) -> u8 {
 pub enum KeyRefused {
     /// No bytes at all.
     Empty,
+    /// Nothing but white space, which the SDK takes for no key at all.
+    Blank,
     /// More than 1,024 bytes.
     TooLong(usize),
     /// It starts with `/`, which some servers strip.
@@ -110,6 +112,7 @@ impl fmt::Display for KeyRefused {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => formatter.write_str("the key would be empty"),
+            Self::Blank => formatter.write_str("the key would be nothing but white space"),
             Self::TooLong(bytes) => {
                 write!(
                     formatter,
@@ -135,6 +138,9 @@ impl fmt::Display for KeyRefused {
 pub fn check(key: &str) -> Result<(), KeyRefused> {
     if key.is_empty() {
         return Err(KeyRefused::Empty);
+    }
+    if key.trim().is_empty() {
+        return Err(KeyRefused::Blank);
     }
     if key.len() > MAX_KEY_BYTES {
         return Err(KeyRefused::TooLong(key.len()));
@@ -211,6 +217,7 @@ mod tests {
     fn keys_that_servers_mishandle_are_refused() {
         for (key, refused) in [
             ("", KeyRefused::Empty),
+            ("  ", KeyRefused::Blank),
             ("/a", KeyRefused::LeadingSlash),
             ("a//b", KeyRefused::DoubleSlash),
             ("a/../b", KeyRefused::DotSegment),

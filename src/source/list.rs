@@ -10,7 +10,7 @@ use super::Found;
 use super::filter::Filter;
 use super::roots::Root;
 use super::walk::{Walk, failed};
-use crate::event::{Failure, FailureKind};
+use crate::event::{Failure, FailureKind, SkipReason};
 
 /// A path longer than this is no path, and a list without separators must not fill the memory.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
@@ -78,6 +78,13 @@ impl<R: BufRead> PathList<R> {
                     return Some(refused(typed.to_owned(), message));
                 }
             }
+        }
+        let through_link = |directory: &Path| self.base.path.join(directory).is_symlink();
+        if !self.follow_symlinks && relative.ancestors().skip(1).any(through_link) {
+            return Some(Found::Skipped {
+                path: typed.to_owned(),
+                reason: SkipReason::Symlink,
+            });
         }
         let path = self.base.path.join(&relative);
         self.walk = Some(Walk::within(
