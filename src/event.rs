@@ -26,6 +26,8 @@ pub enum SkipReason {
     Device,
     /// The key exists and `--if-none-match` was asked for.
     Exists,
+    /// This run writes it itself: its report, its log, its redirected output.
+    OwnOutput,
 }
 
 impl fmt::Display for SkipReason {
@@ -38,6 +40,7 @@ impl fmt::Display for SkipReason {
             Self::Socket => "socket",
             Self::Device => "device",
             Self::Exists => "exists already",
+            Self::OwnOutput => "written by this run itself",
         })
     }
 }

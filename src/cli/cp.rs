@@ -89,7 +89,8 @@ pub(super) struct CpArgs {
 }
 
 impl CpArgs {
-    fn request(&self, store: crate::config::StoreSettings) -> Result<UploadRequest> {
+    /// The request, but for a server that is yet to be started.
+    fn request(&self, output: &OutputArgs) -> Result<UploadRequest> {
         let (target, sources) = self.paths.split_last().expect("clap requires at least one");
         let Some(text) = target.to_str() else {
             return Err(usage(format!("the target '{}' is not UTF-8", target.display())));
@@ -104,13 +105,21 @@ impl CpArgs {
             input: self.input(sources)?,
             target,
             filter: Arc::new(self.filter.filter()?),
+            own_outputs: self.own_outputs(output),
             bucket_policy: if self.create_bucket {
                 BucketPolicy::Create
             } else {
                 BucketPolicy::MustExist
             },
-            config: config(store, transfer, &self.run),
+            config: config(self.store.settings_without_server(), transfer, &self.run),
         })
+    }
+
+    /// What the command itself writes, also by redirection.
+    fn own_outputs(&self, output: &OutputArgs) -> Vec<PathBuf> {
+        let streams = ["/dev/stdout", "/dev/stderr"].map(PathBuf::from);
+        let files = self.report.iter().chain(&output.log_file).cloned();
+        files.chain(streams).collect()
     }
 
     fn input(&self, sources: &[PathBuf]) -> Result<Input> {
@@ -166,17 +175,21 @@ fn usage(message: impl Into<String>) -> Error {
 
 /// Runs the command.
 pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
+    let mut request = args.request(output)?;
     if args.dry_run {
-        let request = args.request(args.store.settings_without_server())?;
         return dry_run(&request, output);
     }
     // Everything that can be said without a server is said before one is started.
-    args.request(args.store.settings_without_server())?
-        .config
-        .validate()?;
+    request.config.validate()?;
+    if let Input::Paths(sources) = &request.input {
+        embedded::refuse_data_inside(&args.store, sources, &request.filter)?;
+    }
     let (store, _server) = embedded::settings(&args.store)?;
-    let request = args.request(store)?;
+    request.config.store = store;
     let report = args.report.as_deref().map(ReportFile::create).transpose()?;
+    request
+        .own_outputs
+        .extend(report.as_ref().and_then(ReportFile::temporary));
     let cancel = signals::cancel_on_signals();
     let mut monitor = CpMonitor {
         progress: Progress::new(output.progress, output.quiet),

@@ -52,6 +52,11 @@ impl ReportFile {
         })
     }
 
+    /// The file that holds the report until it is whole, if it is not the report itself.
+    pub(super) fn temporary(&self) -> Option<PathBuf> {
+        self.temporary.clone()
+    }
+
     /// Writes the whole report and puts it in place.
     pub(super) fn write(mut self, config: &Config, summary: &RunSummary) -> Result<()> {
         let mut config = config.clone();

@@ -23,7 +23,7 @@ pub fn connect(config: &Config, bucket: &str) -> Result<(Arc<Host>, Connector, A
     let host = Arc::new(Host::new(&choice)?);
     let connector = host
         .runtime
-        .block_on(Connector::resolve(&config.store, &config.transfer))?;
+        .block_on(Connector::resolve(&config.store, &config.transfer, None))?;
     let _on_host = host.runtime.enter();
     let store = connector.open(bucket, 1)?;
     let retry = first_contact(config.transfer.retry);

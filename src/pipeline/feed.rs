@@ -1,12 +1,11 @@
 //! The feeder: walks the sources, plans each file and enqueues its tasks. A dry run is the same without tasks.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio_util::sync::CancellationToken;
 
+use super::input::{PatientReader, identities};
 use super::{Input, UploadRequest};
 use crate::config::{StrategyKind, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
@@ -46,6 +45,13 @@ impl Source {
             } => Kind::Entries(from_list(request, base, (list.as_deref(), *separator), cancel)?),
         };
         let per_file = Choice::new(&request.config).is_per_file();
+        let own = identities(request.own_outputs.iter().map(PathBuf::as_path));
+        let kind = match kind {
+            Kind::Entries(entries) if !own.is_empty() => {
+                Kind::Entries(Box::new(entries.map(move |found| without_own(found, &own))))
+            }
+            kind => kind,
+        };
         Ok(Self {
             kind,
             transfer,
@@ -90,9 +96,7 @@ impl Source {
                     run.cancel.clone(),
                 );
                 let parts = StreamParts::new(self.transfer.part_size.bytes());
-                let mut input = Stdin {
-                    cancel: run.cancel.clone(),
-                };
+                let mut input = PatientReader::stdin(&run.cancel);
                 read_stream(&mut input, &key, ticket, parts, transfer, tasks);
             }
         }
@@ -138,18 +142,17 @@ fn from_list(
         )
         .with_hint("with --files-from, the source is the directory that the listed paths are relative to"));
     }
-    let reader: Box<dyn BufRead + Send> = match list {
-        Some(path) => Box::new(BufReader::new(File::open(path).map_err(|error| {
+    let reader = match list {
+        None => PatientReader::stdin(cancel),
+        Some(path) => PatientReader::open(path, cancel).map_err(|error| {
             Error::new(
                 ErrorKind::Source,
                 format!("list '{}' cannot be read", path.display()),
             )
             .with_source(error)
-        })?)),
-        None => Box::new(BufReader::new(Stdin {
-            cancel: cancel.clone(),
-        })),
+        })?,
     };
+    let reader = BufReader::new(reader);
     let follow = request.config.transfer.follow_symlinks;
     Ok(Box::new(PathList::new(
         reader,
@@ -158,6 +161,19 @@ fn from_list(
         request.filter.clone(),
         follow,
     )))
+}
+
+/// What this run itself writes changes while it is read, and is no part of the source.
+fn without_own(found: Found, own: &[(u64, u64)]) -> Found {
+    match found {
+        Found::File(file) if file.identity.is_some_and(|identity| own.contains(&identity)) => {
+            Found::Skipped {
+                path: file.path,
+                reason: SkipReason::OwnOutput,
+            }
+        }
+        found => found,
+    }
 }
 
 fn feed_entry(
@@ -256,6 +272,7 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
                 key,
                 encoded: false,
                 size_bytes: 0,
+                identity: None,
             };
             Box::new(std::iter::once(Found::File(file))) as Entries
         }
@@ -290,32 +307,6 @@ fn planned(found: Found, settings: &TransferSettings) -> PlannedFile {
             PlannedFile {
                 path: file.path,
                 action,
-            }
-        }
-    }
-}
-
-/// Standard input that lets go when the run is cancelled: a plain read would wait for the keyboard.
-struct Stdin {
-    cancel: CancellationToken,
-}
-
-impl Read for Stdin {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let stdin = io::stdin();
-        let tick = Timespec {
-            tv_sec: 0,
-            tv_nsec: 200_000_000,
-        };
-        loop {
-            if self.cancel.is_cancelled() {
-                return Err(io::Error::other("the run was stopped"));
-            }
-            let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
-            match poll(&mut ready, Some(&tick)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return rustix::io::read(&stdin, buffer).map_err(io::Error::from),
-                Err(errno) => return Err(errno.into()),
             }
         }
     }

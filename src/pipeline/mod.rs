@@ -5,13 +5,15 @@
 
 mod connect;
 mod feed;
+mod input;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{BucketPolicy, Config, StrategyKind};
@@ -20,7 +22,9 @@ use crate::event::Event;
 use crate::queue;
 use crate::report::{Collector, Ending, RunSummary};
 use crate::source::{Filter, S3Url};
-use crate::store::{RetryObserver, check_bucket, first_contact};
+use crate::store::{
+    Connector, Gate, RetryObserver, StoreResult, Throttle, abort_strays, check_bucket, first_contact,
+};
 use crate::strategy::{Choice, Clients, Evidence, Host, StrategyContext, build};
 use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
 use crate::usage;
@@ -64,6 +68,8 @@ pub struct UploadRequest {
     pub target: S3Url,
     /// What is left out.
     pub filter: Arc<Filter>,
+    /// Files that the caller writes during the run, such as logs: left out, wherever they lie.
+    pub own_outputs: Vec<PathBuf>,
     /// Whether a missing bucket is made.
     pub bucket_policy: BucketPolicy,
     /// How.
@@ -77,6 +83,7 @@ impl UploadRequest {
             input: Input::Paths(vec![source.into()]),
             target,
             filter: Arc::default(),
+            own_outputs: Vec::new(),
             bucket_policy: BucketPolicy::MustExist,
             config,
         }
@@ -233,9 +240,10 @@ fn prepare(
     let host = Arc::new(Host::new(choice)?);
     let retries = events.clone();
     let observer: RetryObserver = Arc::new(move |notice| retries.send(Event::Retry(notice)));
-    let connector = host
-        .runtime
-        .block_on(crate::store::Connector::resolve(&config.store, &config.transfer))?;
+    let bandwidth = config.transfer.bandwidth;
+    let gate = bandwidth.map(|rate| Arc::new(Throttle::new(rate)) as Arc<dyn Gate>);
+    let resolving = Connector::resolve(&config.store, &config.transfer, gate.clone());
+    let connector = host.runtime.block_on(unless_stopped(cancel, resolving))?;
     let clients = Clients::new(
         connector.clone(),
         &request.target.bucket,
@@ -246,7 +254,14 @@ fn prepare(
     )?;
     // Worker processes have clients of their own; the first of them asks.
     if choice.processes == 0 {
-        ask_for_bucket(&clients, request.bucket_policy, cancel)?;
+        let store = clients.for_first_contact(first_contact);
+        let check = check_bucket(
+            store.as_ref(),
+            &connector,
+            clients.bucket(),
+            request.bucket_policy,
+        );
+        host.runtime.block_on(unless_stopped(cancel, check))?;
     }
     let (sender, tasks) = queue::bounded(QUEUE_ITEMS, QUEUE_BYTES);
     let run = RunContext {
@@ -271,44 +286,47 @@ fn prepare(
         transfer,
         config,
         bucket_policy: request.bucket_policy,
+        gate,
         evidence: Arc::new(Evidence::default()),
     };
     Ok((context, sender))
 }
 
-fn ask_for_bucket(clients: &Clients, policy: BucketPolicy, cancel: &CancellationToken) -> Result<()> {
-    let store = clients.for_first_contact(first_contact);
-    let check = check_bucket(store.as_ref(), clients.connector(), clients.bucket(), policy);
-    clients.host().runtime.block_on(async {
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped before anything was sent")),
-            outcome = check => outcome,
-        }
-    })
+/// What comes before the first byte, given up when somebody stops the run: a helper program for credentials may
+/// sleep, a server may not answer.
+async fn unless_stopped<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped before anything was sent")),
+        outcome = work => outcome,
+    }
 }
 
 /// Aborts uploads that no worker could end: its process was killed, its thread panicked.
 fn sweep(context: &StrategyContext) {
-    let left = context.run.open_uploads.take();
-    if left.is_empty() {
+    let begun = context.run.open_uploads.take();
+    let unanswered = context.run.open_uploads.take_unanswered();
+    let left = begun.len() + unanswered.len();
+    if left == 0 {
         return;
     }
-    let store = context.clients.shared().clone();
-    let aborted = AtomicU64::new(0);
+    let store = context.clients.shared().as_ref();
+    let aborted = AtomicUsize::new(0);
+    let count = |outcome: StoreResult<()>| match outcome {
+        Ok(()) => _ = aborted.fetch_add(1, Ordering::Relaxed),
+        Err(error) => tracing::debug!(%error, "an upload stays open"),
+    };
     context.clients.host().runtime.block_on(async {
-        let aborts = left.iter().map(|(upload_id, key)| {
-            let (store, aborted) = (&store, &aborted);
-            async move {
-                match store.abort_multipart_upload(key, upload_id).await {
-                    Ok(()) => _ = aborted.fetch_add(1, Ordering::Relaxed),
-                    Err(error) => tracing::debug!(key, upload_id, %error, "an upload stays open"),
-                }
-            }
-        });
-        let _ = tokio::time::timeout(SWEEP_LIMIT, futures::future::join_all(aborts)).await;
+        let aborts = begun
+            .iter()
+            .map(|(upload_id, key)| async { count(store.abort_multipart_upload(key, upload_id).await) });
+        let searches = unanswered
+            .iter()
+            .map(|(key, since)| async { count(abort_strays(store, key, None, *since).await) });
+        let all = futures::future::join(join_all(aborts), join_all(searches));
+        let _ = tokio::time::timeout(SWEEP_LIMIT, all).await;
     });
-    let open = left.len() as u64 - aborted.into_inner();
+    let open = left - aborted.into_inner();
     if open > 0 {
         tracing::warn!(
             open,

@@ -31,6 +31,8 @@ pub struct SourceFile {
     pub encoded: bool,
     /// Size when it was found.
     pub size_bytes: u64,
+    /// Device and inode; none for a stream.
+    pub identity: Option<(u64, u64)>,
 }
 
 /// One entry of the sources.

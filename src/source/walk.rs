@@ -87,7 +87,7 @@ impl Walk {
             };
         }
         match fs::symlink_metadata(&path) {
-            Ok(metadata) => finish_file(path, self.root.key.clone(), self.root.encoded, metadata.len()),
+            Ok(metadata) => finish_file(path, self.root.key.clone(), self.root.encoded, &metadata),
             Err(error) => failed(path, &error),
         }
     }
@@ -193,7 +193,7 @@ impl Walk {
                 path,
                 format!("{}{}", self.root.key, name.text),
                 name.encoded,
-                metadata.len(),
+                &metadata,
             ),
             Err(error) => failed(path, &error),
         }
@@ -215,13 +215,14 @@ fn special(file_type: fs::FileType) -> Option<SkipReason> {
     }
 }
 
-fn finish_file(path: PathBuf, key: String, encoded: bool, size_bytes: u64) -> Found {
+fn finish_file(path: PathBuf, key: String, encoded: bool, metadata: &fs::Metadata) -> Found {
     match key::check(&key) {
         Ok(()) => Found::File(SourceFile {
             path,
             key,
             encoded,
-            size_bytes,
+            size_bytes: metadata.len(),
+            identity: Some((metadata.dev(), metadata.ino())),
         }),
         Err(refused) => Found::Failed {
             path,

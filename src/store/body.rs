@@ -13,8 +13,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http_body::{Frame, SizeHint};
-use tokio::time::Sleep;
+
+use super::throttle::Gate;
 
 /// A slice of this size stays in a core's cache between read, checksum and send.
 pub const SLICE_BYTES: usize = 256 * 1024;
@@ -63,38 +65,13 @@ impl Body {
     }
 }
 
-/// A limit of bytes a second that all bodies of a process share.
-#[derive(Debug)]
-pub struct Throttle {
-    bytes_per_second: f64,
-    free_at: Mutex<Instant>,
-}
-
-impl Throttle {
-    /// A limit of `bytes_per_second`, at least 1.
-    pub fn new(bytes_per_second: u64) -> Self {
-        Self {
-            bytes_per_second: bytes_per_second.max(1) as f64,
-            free_at: Mutex::new(Instant::now()),
-        }
-    }
-
-    /// Books `bytes` and says how long to wait before they may go.
-    pub fn book(&self, bytes: usize) -> Duration {
-        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let start = (*free_at).max(now);
-        *free_at = start + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
-        start - now
-    }
-}
-
 /// How far a body has got; shared between the body and whoever watches it.
 #[derive(Debug)]
 pub(super) struct Progress {
     started: Instant,
     moved_after_millis: AtomicU64,
     handed_over: AtomicBool,
+    held_up: AtomicBool,
 }
 
 impl Progress {
@@ -104,13 +81,13 @@ impl Progress {
             started: Instant::now(),
             moved_after_millis: AtomicU64::new(0),
             handed_over: AtomicBool::new(without_body),
+            held_up: AtomicBool::new(false),
         })
     }
 
-    /// Our own limit makes the body wait this long: that is no stall.
-    fn will_move_after(&self, delay: Duration) {
-        let millis = u64::try_from((self.started.elapsed() + delay).as_millis()).unwrap_or(u64::MAX);
-        self.moved_after_millis.store(millis, Ordering::Relaxed);
+    /// Our own limit holds the body up: that is no stall.
+    fn hold_up(&self, held_up: bool) {
+        self.held_up.store(held_up, Ordering::Relaxed);
     }
 
     fn moved(&self) {
@@ -118,8 +95,11 @@ impl Progress {
         self.moved_after_millis.store(millis, Ordering::Relaxed);
     }
 
-    /// When a byte last moved.
+    /// When a byte last moved or could have.
     pub(super) fn last_moved(&self) -> Instant {
+        if self.held_up.load(Ordering::Relaxed) {
+            return Instant::now();
+        }
         self.started + Duration::from_millis(self.moved_after_millis.load(Ordering::Relaxed))
     }
 
@@ -134,13 +114,13 @@ pub(super) struct FrameBody {
     body: Body,
     position: u64,
     progress: Arc<Progress>,
-    throttle: Option<Arc<Throttle>>,
-    pause: Option<Pin<Box<Sleep>>>,
-    booked: bool,
+    gate: Option<Arc<dyn Gate>>,
+    /// While the next slice waits at the gate. The mutex is never locked; it makes the body `Sync`.
+    passing: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 impl FrameBody {
-    pub(super) fn new(body: Body, progress: Arc<Progress>, throttle: Option<Arc<Throttle>>) -> Self {
+    pub(super) fn new(body: Body, progress: Arc<Progress>, gate: Option<Arc<dyn Gate>>) -> Self {
         if body.length() == 0 {
             progress.handed_over.store(true, Ordering::Relaxed);
         }
@@ -148,9 +128,8 @@ impl FrameBody {
             body,
             position: 0,
             progress,
-            throttle,
-            pause: None,
-            booked: false,
+            gate,
+            passing: Mutex::new(None),
         }
     }
 
@@ -164,19 +143,21 @@ impl FrameBody {
         }
     }
 
-    fn poll_throttle(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let (Some(throttle), false) = (&self.throttle, self.booked) {
+    fn poll_gate(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(gate) = &self.gate else {
+            return Poll::Ready(());
+        };
+        let passing = self.passing.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let pass = passing.get_or_insert_with(|| {
             let left = usize::try_from(self.body.length() - self.position).unwrap_or(SLICE_BYTES);
-            let delay = throttle.book(left.min(SLICE_BYTES));
-            self.booked = true;
-            self.progress.will_move_after(delay);
-            self.pause = (!delay.is_zero()).then(|| Box::pin(tokio::time::sleep(delay)));
-        }
-        if let Some(pause) = &mut self.pause {
-            ready!(pause.as_mut().poll(context));
-            self.pause = None;
-        }
-        self.booked = false;
+            let gate = gate.clone();
+            self.progress.hold_up(true);
+            Box::pin(async move { gate.pass(left.min(SLICE_BYTES)).await })
+        });
+        ready!(pass.as_mut().poll(context));
+        *passing = None;
+        self.progress.moved();
+        self.progress.hold_up(false);
         Poll::Ready(())
     }
 }
@@ -192,7 +173,7 @@ impl http_body::Body for FrameBody {
         if self.position >= self.body.length() {
             return Poll::Ready(None);
         }
-        ready!(self.poll_throttle(context));
+        ready!(self.poll_gate(context));
         // Reading on the event loop's own thread: a slice in the page cache takes less time than a hop to a
         // blocking thread.
         let slice = match self.slice() {
@@ -219,20 +200,6 @@ impl http_body::Body for FrameBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_throttle_spaces_bookings_by_their_size() {
-        let throttle = Throttle::new(1_000_000);
-        assert!(
-            throttle.book(500_000) < Duration::from_millis(1),
-            "the first goes at once"
-        );
-        let second = throttle.book(1);
-        assert!(
-            second > Duration::from_millis(400) && second <= Duration::from_millis(500),
-            "{second:?}"
-        );
-    }
 
     #[test]
     fn a_file_range_is_read_in_slices_and_notices_a_shorter_file() {

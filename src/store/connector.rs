@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::body::Throttle;
 use super::sdk::{Resolved, SdkStore};
-use super::{ObjectStore, Pace};
+use super::{Gate, ObjectStore, Pace};
 use crate::config::{StoreSettings, TransferSettings};
 use crate::error::Result;
 
@@ -54,7 +53,7 @@ impl ServerKind {
 pub(super) struct Shared {
     pub(super) connections_opened: AtomicU64,
     pub(super) server: OnceLock<ServerKind>,
-    pub(super) throttle: Option<Arc<Throttle>>,
+    pub(super) gate: Option<Arc<dyn Gate>>,
 }
 
 /// See the module.
@@ -67,18 +66,19 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Finds endpoint, region and credentials. Sends nothing to the server itself.
+    /// Finds endpoint, region and credentials. Sends nothing to the server itself. All bodies pass `gate`.
     ///
     /// # Errors
     /// A profile, endpoint or certificate file that cannot be used; no credentials.
-    pub async fn resolve(settings: &StoreSettings, transfer: &TransferSettings) -> Result<Self> {
-        let throttle = transfer
-            .bandwidth
-            .map(|rate| Arc::new(Throttle::new(rate.0.bytes())));
+    pub async fn resolve(
+        settings: &StoreSettings,
+        transfer: &TransferSettings,
+        gate: Option<Arc<dyn Gate>>,
+    ) -> Result<Self> {
         Ok(Self {
             resolved: Arc::new(Resolved::new(settings).await?),
             shared: Arc::new(Shared {
-                throttle,
+                gate,
                 ..Shared::default()
             }),
             pace: Arc::default(),

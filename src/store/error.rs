@@ -38,6 +38,8 @@ pub enum StoreErrorKind {
     NoSuchBucket,
     /// The multipart upload does not exist (any more).
     NoSuchUpload,
+    /// Complete named parts that the server does not have: an answer to one of them was not true.
+    InvalidPart,
     /// The object does not exist.
     NoSuchKey,
     /// A conditional write met an existing object.
@@ -169,6 +171,7 @@ pub(super) fn kind_of_code(code: &str) -> Option<StoreErrorKind> {
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => Kind::InvalidCredentials,
         "AccessDenied" | "AllAccessDisabled" => Kind::AccessDenied,
         "NoSuchBucket" => Kind::NoSuchBucket,
+        "InvalidPart" | "InvalidPartOrder" => Kind::InvalidPart,
         "NoSuchUpload" => Kind::NoSuchUpload,
         "NoSuchKey" => Kind::NoSuchKey,
         "PreconditionFailed" => Kind::PreconditionFailed,

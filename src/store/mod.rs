@@ -14,17 +14,19 @@ mod preflight;
 mod proof;
 mod retry;
 mod sdk;
+mod strays;
+mod throttle;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ChecksumAlgorithm, ObjectAttributes};
 
-pub use body::{Body, FileRange, SLICE_BYTES, Throttle};
+pub use body::{Body, FileRange, SLICE_BYTES};
 pub use connector::{Connector, ServerKind};
 pub use error::{StoreError, StoreErrorKind};
 pub use explain::explain;
@@ -32,6 +34,8 @@ pub use pace::Pace;
 pub use preflight::{check_bucket, first_contact};
 pub(crate) use proof::hex;
 pub use retry::{RetryObserver, Retrying};
+pub use strays::abort_strays;
+pub use throttle::{Gate, Throttle};
 
 /// The seam's result.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -187,6 +191,8 @@ pub struct OpenUpload {
     pub key: String,
     /// Upload id.
     pub upload_id: String,
+    /// Time since it began, by the server's clock; none when the server does not say.
+    pub age: Option<Duration>,
 }
 
 /// One bucket of an S3 server. Every method is one request (plus retries, where the store retries); dropping

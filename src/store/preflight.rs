@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::explain::explain;
-use super::{Connector, ObjectStore, StoreError, StoreErrorKind};
+use super::{Connector, ObjectStore, StoreErrorKind, StoreResult};
 use crate::config::{BucketPolicy, RetrySettings};
 use crate::error::Result;
 
@@ -16,7 +16,6 @@ const FIRST_CONTACT: Duration = Duration::from_secs(4);
 pub fn first_contact(retry: RetrySettings) -> RetrySettings {
     RetrySettings {
         outage_limit: FIRST_CONTACT,
-        answer_limit: retry.answer_limit.min(Duration::from_secs(30)),
         budget: retry.budget.min(Duration::from_mins(1)),
         retries: retry.retries.min(4),
         ..retry
@@ -33,30 +32,24 @@ pub async fn check_bucket(
     bucket: &str,
     policy: BucketPolicy,
 ) -> Result<()> {
-    let error = match store.head_bucket().await {
-        Ok(()) => return Ok(()),
-        Err(error) => error,
+    let outcome = match store.head_bucket().await {
+        Err(error) if error.kind == StoreErrorKind::AccessDenied => why_denied(store).await,
+        outcome => outcome,
     };
-    let error = match (error.kind, policy) {
-        (StoreErrorKind::NoSuchBucket, BucketPolicy::Create) => match store.create_bucket().await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        },
-        (StoreErrorKind::AccessDenied, _) => match why_denied(store).await {
-            // Credentials that may write but not look are enough; the first object will tell.
-            None => return Ok(()),
-            Some(error) => error,
-        },
-        _ => error,
+    let outcome = match outcome {
+        Err(error) if error.kind == StoreErrorKind::NoSuchBucket && policy == BucketPolicy::Create => {
+            store.create_bucket().await
+        }
+        outcome => outcome,
     };
-    Err(explain(&error, bucket, connector))
+    outcome.map_err(|error| explain(&error, bucket, connector))
 }
 
-/// HEAD answers carry no code, so a listing is asked for to learn one. `None`: the credentials are good.
-async fn why_denied(store: &dyn ObjectStore) -> Option<StoreError> {
+/// HEAD answers carry no code, so a listing is asked for to learn one. Credentials that may write but not look
+/// are enough; the first object will tell.
+async fn why_denied(store: &dyn ObjectStore) -> StoreResult<()> {
     match store.list_objects("", false, None).await {
-        Ok(_) => None,
-        Err(error) if error.kind == StoreErrorKind::AccessDenied => None,
-        Err(error) => Some(error),
+        Err(error) if error.kind != StoreErrorKind::AccessDenied => Err(error),
+        _ => Ok(()),
     }
 }

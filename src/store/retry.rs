@@ -3,7 +3,9 @@
 //!
 //! Every body can be sent again: bytes stay in memory and file ranges are read anew for each attempt.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -11,7 +13,7 @@ use async_trait::async_trait;
 use super::pace::{Pace, jittered};
 use super::{
     ByteSink, CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject,
-    StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    StoreError, StoreErrorKind, StoreResult, Stored, UploadPart, abort_strays,
 };
 use crate::config::{ChecksumAlgorithm, DEFAULT_RETRIES, RetrySettings};
 use crate::event::RetryNotice;
@@ -26,6 +28,8 @@ const OUTAGE_PATIENCE: Duration = Duration::from_secs(75);
 const STORM_PATIENCE: Duration = Duration::from_secs(45);
 /// After a common pause, requests start within this time and not in one instant.
 const SPREAD: Duration = Duration::from_millis(100);
+/// Looking for what a lost answer left behind takes at most this long.
+const CLEAN_UP_LIMIT: Duration = Duration::from_secs(10);
 /// Answers that contradict what was sent are not worth many tries.
 const DOUBTFUL_RETRIES: u32 = 2;
 
@@ -44,7 +48,7 @@ struct History {
     tries: u32,
     /// Failures of the kind that came last: an outage must not use up the tries of what comes after it.
     of_this_kind: u32,
-    seen: Vec<StoreErrorKind>,
+    by_kind: HashMap<StoreErrorKind, u32>,
 }
 
 impl History {
@@ -53,16 +57,14 @@ impl History {
             started: Instant::now(),
             tries: 0,
             of_this_kind: 0,
-            seen: Vec::new(),
+            by_kind: HashMap::new(),
         }
     }
 
     fn note(&mut self, kind: StoreErrorKind) {
-        self.seen.push(kind);
-        self.of_this_kind = self
-            .seen
-            .iter()
-            .fold(0, |count, seen| count + u32::from(*seen == kind));
+        let count = self.by_kind.entry(kind).or_default();
+        *count += 1;
+        self.of_this_kind = *count;
     }
 }
 
@@ -178,10 +180,22 @@ impl ObjectStore for Retrying {
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
-        self.run("CreateMultipartUpload", &request.key, |store| {
-            store.create_multipart_upload(request)
-        })
-        .await
+        let (started, in_doubt) = (Instant::now(), AtomicBool::new(false));
+        let outcome = self
+            .run("CreateMultipartUpload", &request.key, |store| async {
+                let outcome = store.create_multipart_upload(request).await;
+                outcome.inspect_err(|error| _ = in_doubt.fetch_or(error.is_ambiguous(), Ordering::Relaxed))
+            })
+            .await;
+        if in_doubt.into_inner() {
+            let known = outcome.as_deref().ok();
+            let clean_up = abort_strays(self, &request.key, known, started);
+            let cleaned = tokio::time::timeout(CLEAN_UP_LIMIT, clean_up).await;
+            if !matches!(cleaned, Ok(Ok(()))) {
+                tracing::debug!(request.key, ?cleaned, "an upload may stay open on the server");
+            }
+        }
+        outcome
     }
 
     async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {

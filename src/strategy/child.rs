@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, Write};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
@@ -12,17 +12,19 @@ use tokio_util::sync::CancellationToken;
 use super::Choice;
 use super::clients::{Clients, Host, own_runtime};
 use super::evidence::ChildUsage;
-use super::protocol::{Contact, FromChild, Init, Refusal, ToChild};
+use super::parents_gate::ParentsGate;
+use super::protocol::{Contact, FromChild, HEARTBEAT, Init, Refusal, ToChild};
 use super::worker_loop::on_threads;
 use crate::config::ClientMode;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::event::{Failure, FailureKind};
-use crate::store::{Connector, RetryObserver, check_bucket, first_contact};
+use crate::store::{Connector, Gate, RetryObserver, check_bucket, first_contact};
 use crate::transfer::{LocalSteps, Step, StepError, TransferShared, run_unless_cancelled};
 
-type Output = Arc<Mutex<dyn Write + Send>>;
+pub(super) type Output = Arc<Mutex<dyn Write + Send>>;
 
-fn say(output: &Output, message: &FromChild) {
+/// One line to the parent.
+pub(super) fn say(output: &Output, message: &FromChild) {
     let mut line = serde_json::to_vec(message).expect("our own messages serialise");
     line.push(b'\n');
     let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +60,8 @@ pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) 
     let Ok(ToChild::Init(init)) = serde_json::from_str(&line) else {
         return Err(broken("the first line is not the settings"));
     };
-    let (clients, transfer) = match set_up(&init, &output) {
+    let gate = Arc::new(ParentsGate::new(output.clone()));
+    let (clients, transfer) = match set_up(&init, &output, &gate) {
         Ok(parts) => parts,
         Err(error) => {
             let hint = error.hint().map(str::to_owned);
@@ -89,17 +92,27 @@ pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) 
     std::thread::scope(|scope| {
         let threads = init.threads.max(1);
         let workers =
-            scope.spawn(move || on_threads(threads, &Arc::default(), |thread| serve(&child, thread)));
-        read_steps(input, &senders, &cancel);
+            scope.spawn(move || on_threads(0..threads, &Arc::default(), |thread, _| serve(&child, thread)));
+        let (running, ended) = mpsc::channel();
+        let heart = output.clone();
+        scope.spawn(move || beat(&heart, &ended));
+        read_lines(input, &senders, &gate, &cancel);
         // The parent closes the pipe after the last answer; if it died instead, nobody wants what is in hand.
         cancel.cancel();
         drop(senders);
-        workers
-            .join()
-            .unwrap_or_else(|_| Err(broken("a thread panicked")))
+        let outcome = workers.join();
+        drop(running);
+        outcome.unwrap_or_else(|_| Err(broken("a thread panicked")))
     })?;
     say(&output, &FromChild::Bye(usage(&connector)));
     Ok(())
+}
+
+/// Says that this process lives until `ended` closes.
+fn beat(output: &Output, ended: &mpsc::Receiver<()>) {
+    while ended.recv_timeout(HEARTBEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+        say(output, &FromChild::Alive);
+    }
 }
 
 fn usage(connector: &Connector) -> ChildUsage {
@@ -112,14 +125,15 @@ fn usage(connector: &Connector) -> ChildUsage {
     }
 }
 
-fn set_up(init: &Init, output: &Output) -> Result<(Clients, Arc<TransferShared>)> {
+fn set_up(init: &Init, output: &Output, gate: &Arc<ParentsGate>) -> Result<(Clients, Arc<TransferShared>)> {
     let config = &init.config;
     let mut choice = Choice::new(config);
     choice.concurrency = init.threads;
     let host = Arc::new(Host::for_child(choice.client)?);
+    let gate = config.transfer.bandwidth.map(|_| gate.clone() as Arc<dyn Gate>);
     let connector = host
         .runtime
-        .block_on(Connector::resolve(&config.store, &config.transfer))?;
+        .block_on(Connector::resolve(&config.store, &config.transfer, gate))?;
     let retries = output.clone();
     let observer: RetryObserver = Arc::new(move |notice| say(&retries, &FromChild::Retry(notice)));
     let transfer = TransferShared::new(config.transfer.clone(), connector.clone());
@@ -146,7 +160,12 @@ fn set_up(init: &Init, output: &Output) -> Result<(Clients, Arc<TransferShared>)
     Ok((clients, transfer))
 }
 
-fn read_steps(input: impl BufRead, steps: &[async_channel::Sender<(u64, Step)>], cancel: &CancellationToken) {
+fn read_lines(
+    input: impl BufRead,
+    steps: &[async_channel::Sender<(u64, Step)>],
+    gate: &ParentsGate,
+    cancel: &CancellationToken,
+) {
     for line in input.lines() {
         let Ok(line) = line else { return };
         match serde_json::from_str(&line) {
@@ -155,6 +174,7 @@ fn read_steps(input: impl BufRead, steps: &[async_channel::Sender<(u64, Step)>],
                     return;
                 }
             }
+            Ok(ToChild::Passed { id }) => gate.passed(id),
             Ok(ToChild::Cancel) => cancel.cancel(),
             Ok(ToChild::Init(_)) | Err(_) => {
                 tracing::error!("a worker process got a line that it does not understand");

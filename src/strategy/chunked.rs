@@ -40,7 +40,7 @@ impl Strategy for Chunked {
         let list: Vec<Task> = std::iter::from_fn(|| context.tasks.receive_blocking()).collect();
         let chunks = Mutex::new(split(list, workers));
         let next = || chunks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        on_threads(workers, &context.evidence, |worker| {
+        on_threads(0..workers, &context.evidence, |worker, _| {
             block_on(context, async {
                 let clients = context.clients.for_worker()?;
                 while let Some(chunk) = next() {

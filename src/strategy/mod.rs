@@ -9,6 +9,8 @@ mod chunked;
 mod clients;
 mod event_loops;
 mod evidence;
+mod link;
+mod parents_gate;
 mod processes;
 mod protocol;
 mod sequential;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 use crate::config::{BucketPolicy, ClientMode, Config, StrategyKind};
 use crate::error::Result;
 use crate::queue::Receiver;
+use crate::store::Gate;
 use crate::transfer::{RunContext, Task, TransferShared};
 use crate::usage;
 
@@ -42,6 +45,8 @@ pub struct StrategyContext {
     pub config: Config,
     /// For strategies whose workers make the first contact themselves.
     pub bucket_policy: BucketPolicy,
+    /// The gate of all bodies, for workers in other processes to ask; none when there is no limit.
+    pub gate: Option<Arc<dyn Gate>>,
     /// What a test can count afterwards.
     pub evidence: Arc<Evidence>,
 }
@@ -56,6 +61,7 @@ impl StrategyContext {
             transfer: self.transfer.clone(),
             config: self.config.clone(),
             bucket_policy: self.bucket_policy,
+            gate: self.gate.clone(),
             evidence: self.evidence.clone(),
         }
     }

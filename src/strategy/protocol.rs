@@ -1,5 +1,7 @@
 //! What parent and child processes say to each other: one JSON object a line.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::evidence::ChildUsage;
@@ -9,10 +11,13 @@ use crate::event::RetryNotice;
 use crate::store::ServerKind;
 use crate::transfer::{Step, StepDone, StepError};
 
+/// How often a child says that it lives.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(3);
+
 /// The first line to a child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Init {
-    /// Settings, with this child's share of memory and bandwidth. Travels by pipe, so secrets may be in it.
+    /// Settings, with this child's share of memory. Travels by pipe, so secrets may be in it.
     pub(super) config: Config,
     /// Bucket name.
     pub(super) bucket: String,
@@ -48,6 +53,8 @@ pub(super) enum ToChild {
     Init(Box<Init>),
     /// Do this on this thread and answer with the same id.
     Do { id: u64, thread: usize, step: Step },
+    /// The bytes of that [`FromChild::Pass`] may be sent now.
+    Passed { id: u64 },
     /// Abandon everything but aborts.
     Cancel,
 }
@@ -65,6 +72,13 @@ pub(super) enum FromChild {
         outcome: Result<StepDone, StepError>,
     },
     Retry(RetryNotice),
+    /// May these bytes be sent? Asked only where the run has a limit, which is one for all processes.
+    Pass {
+        id: u64,
+        bytes: usize,
+    },
+    /// Comes every [`HEARTBEAT`], whatever the threads do.
+    Alive,
     /// The last line.
     Bye(ChildUsage),
 }

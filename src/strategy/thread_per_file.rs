@@ -3,9 +3,7 @@
 //! Built by `strategy::build`. Waits for the whole list, because too many files are refused before the first
 //! byte. A large file's parts are sent one after another by its one thread, by definition.
 
-use std::thread;
-
-use super::worker_loop::{block_on, do_task, no_thread};
+use super::worker_loop::{block_on, do_task, on_threads};
 use super::{Strategy, StrategyContext};
 use crate::config::THREAD_PER_FILE_LIMIT;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,38 +14,11 @@ pub(super) struct ThreadPerFile;
 impl Strategy for ThreadPerFile {
     fn run(&self, context: &StrategyContext) -> Result<()> {
         let list = self.list(context)?;
-        thread::scope(|scope| {
-            let mut handles = Vec::with_capacity(list.len());
-            let mut outcome = Ok(());
-            for (worker, task) in list.into_iter().enumerate() {
-                let body = move || {
-                    block_on(context, async {
-                        let clients = context.clients.for_worker()?;
-                        do_task(task, worker, &clients, context).await
-                    })?
-                };
-                match thread::Builder::new()
-                    .name(format!("file-{worker}"))
-                    .spawn_scoped(scope, body)
-                {
-                    Ok(handle) => {
-                        context.evidence.thread_started();
-                        handles.push(handle);
-                    }
-                    // The task went with the closure and has settled itself; the others still run.
-                    Err(error) => outcome = Err(no_thread(worker, error)),
-                }
-            }
-            for handle in handles {
-                let joined = handle
-                    .join()
-                    .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a worker panicked")));
-                context.evidence.thread_joined();
-                if outcome.is_ok() {
-                    outcome = joined;
-                }
-            }
-            outcome
+        on_threads(list, &context.evidence, |worker, task| {
+            block_on(context, async {
+                let clients = context.clients.for_worker()?;
+                do_task(task, worker, &clients, context).await
+            })?
         })
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct Threads;
 impl Strategy for Threads {
     fn run(&self, context: &StrategyContext) -> Result<()> {
         let count = context.config.run.concurrency;
-        on_threads(count, &context.evidence, |worker| {
+        on_threads(0..count, &context.evidence, |worker, _| {
             block_on(context, work(worker, context))?
         })
     }

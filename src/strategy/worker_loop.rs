@@ -59,20 +59,20 @@ pub(super) fn block_on<F: Future>(context: &StrategyContext, future: F) -> Resul
     Ok(own_runtime()?.block_on(future))
 }
 
-/// Runs `body` on `count` scoped OS threads and joins them all. The first error is returned after that.
-pub(super) fn on_threads(
-    count: usize,
+/// Runs `body` on a scoped OS thread for each of `lots` and joins them all. The first error is returned after that.
+pub(super) fn on_threads<T: Send>(
+    lots: impl IntoIterator<Item = T>,
     evidence: &Arc<Evidence>,
-    body: impl Fn(usize) -> Result<()> + Sync,
+    body: impl Fn(usize, T) -> Result<()> + Sync,
 ) -> Result<()> {
     thread::scope(|scope| {
-        let mut handles = Vec::with_capacity(count);
+        let mut handles = Vec::new();
         let mut outcome = Ok(());
-        for worker in 0..count {
+        for (worker, lot) in lots.into_iter().enumerate() {
             let body = &body;
             let spawned = thread::Builder::new()
                 .name(format!("worker-{worker}"))
-                .spawn_scoped(scope, move || body(worker));
+                .spawn_scoped(scope, move || body(worker, lot));
             match spawned {
                 Ok(handle) => {
                     evidence.thread_started();
@@ -97,7 +97,7 @@ pub(super) fn on_threads(
     })
 }
 
-pub(super) fn no_thread(worker: usize, error: std::io::Error) -> Error {
+fn no_thread(worker: usize, error: std::io::Error) -> Error {
     Error::new(
         ErrorKind::Internal,
         format!("worker thread {worker} cannot be started"),

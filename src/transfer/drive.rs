@@ -139,10 +139,20 @@ async fn begin(
     let step = Step::Begin {
         object: object.clone(),
     };
-    let StepDone::Begun(begun) = context.run(steps, step).await? else {
+    if context.cancel.is_cancelled() {
+        return Err(StepError::Cancelled);
+    }
+    context.open_uploads.asked(&object.key);
+    let outcome = context.run(steps, step).await;
+    if let Ok(StepDone::Begun(begun)) = &outcome {
+        context.open_uploads.add(&begun.upload_id, &object.key);
+    }
+    if !matches!(&outcome, Err(trouble) if trouble.lost_its_answer()) {
+        context.open_uploads.answered(&object.key);
+    }
+    let StepDone::Begun(begun) = outcome? else {
         return Err(lost("an answer to another step"));
     };
-    context.open_uploads.add(&begun.upload_id, &object.key);
     match (plan, &begun.identity) {
         (Some(plan), Some(identity)) if identity.size_bytes != plan.size_bytes() => {
             abort(&begun, &object.key, steps, context).await;

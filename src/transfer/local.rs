@@ -270,6 +270,7 @@ impl LocalSteps {
         let stored = match self.store.complete_multipart_upload(&request).await {
             Ok(stored) => stored,
             Err(error) if error.is_ambiguous() => self.prove_complete(error, &request, &expected).await?,
+            Err(error) if error.kind == StoreErrorKind::InvalidPart => return Err(lost_upload(error)),
             Err(error) => self.settle_precondition(error, &expected).await?,
         };
         self.done(stored, &expected).await
@@ -300,9 +301,13 @@ impl LocalSteps {
     }
 }
 
-/// An upload that somebody else aborted starts over; anything else is what it is.
+/// An upload that somebody else aborted, or whose parts are not what the server said, starts over; anything
+/// else is what it is.
 fn lost_upload(error: StoreError) -> StepError {
-    if error.kind == StoreErrorKind::NoSuchUpload {
+    if matches!(
+        error.kind,
+        StoreErrorKind::NoSuchUpload | StoreErrorKind::InvalidPart
+    ) {
         return StepError::Restart(Failure::new(FailureKind::Upload, error.to_string()));
     }
     error.into()

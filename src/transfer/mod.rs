@@ -23,6 +23,6 @@ pub use open_uploads::OpenUploads;
 pub use shared::TransferShared;
 pub(crate) use step::run_unless_cancelled;
 pub use step::{FatalCause, Step, StepDone, StepError, Steps};
-pub use stream::read_stream;
+pub use stream::{Stopped, read_stream};
 pub use task::{Content, FileTask, ObjectSpec, PartTask, Task, expand};
 pub use ticket::{EventSender, Ticket};

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::FileIdentity;
 use super::task::ObjectSpec;
-use crate::event::Failure;
+use crate::event::{Failure, FailureKind};
 use crate::store::CompletedPart;
 
 /// A multipart upload that has begun.
@@ -115,6 +115,17 @@ pub enum StepError {
     Fatal(FatalCause),
     /// The run was stopped.
     Cancelled,
+}
+
+impl StepError {
+    /// True when whoever did the step is gone or was stopped before it could tell what came of it.
+    pub(super) fn lost_its_answer(&self) -> bool {
+        match self {
+            Self::Cancelled => true,
+            Self::Failed(failure) => failure.kind == FailureKind::WorkerLost,
+            _ => false,
+        }
+    }
 }
 
 /// An error that ends the run, from whichever process met it.

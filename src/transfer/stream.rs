@@ -14,7 +14,7 @@ use super::shared::TransferShared;
 use super::step::StepError;
 use super::task::{Content, FileTask, ObjectSpec, PartTask, Task};
 use super::ticket::Ticket;
-use crate::event::{Failure, FailureKind};
+use crate::event::{Failure, FailureKind, Outcome};
 use crate::plan::{MAX_PARTS, StreamParts};
 use crate::queue::Sender;
 use crate::store::{Body, FileRange, SLICE_BYTES};
@@ -102,8 +102,9 @@ pub fn read_stream(
     let first = match cutter.next(parts.part_bytes(1).unwrap_or(SLICE_BYTES as u64)) {
         Ok(first) => first,
         Err(error) => {
-            return ticket.settle(crate::event::Outcome::Failed {
-                failure: broken(&error),
+            return ticket.settle(match broken(&error) {
+                StepError::Failed(failure) => Outcome::Failed { failure },
+                _ => Outcome::Cancelled,
             });
         }
     };
@@ -154,16 +155,16 @@ fn send_parts(
         }
         let next = match parts.part_bytes(number + 1) {
             Some(part_bytes) => cutter.next(part_bytes).map_err(|error| broken(&error)),
-            None => Err(Failure::new(
+            None => Err(StepError::Failed(Failure::new(
                 FailureKind::Upload,
                 format!("the stream is longer than {MAX_PARTS} parts; start again with a larger --part-size"),
-            )),
+            ))),
         };
         piece = match next {
             Ok(piece) => piece,
-            Err(failure) => {
+            Err(trouble) => {
                 // A last part without bytes: the worker that gets it finds the trouble and ends the upload.
-                upload.fail(StepError::Failed(failure));
+                upload.fail(trouble);
                 let number = upload.issue(true);
                 let _ = tasks.send(Task::Part(PartTask {
                     upload: upload.clone(),
@@ -176,9 +177,17 @@ fn send_parts(
     }
 }
 
-fn broken(error: &io::Error) -> Failure {
-    Failure::new(
+/// A reader's word that the run was stopped, as the inner error of an [`io::Error`].
+#[derive(Debug, thiserror::Error)]
+#[error("the run was stopped")]
+pub struct Stopped;
+
+fn broken(error: &io::Error) -> StepError {
+    if error.get_ref().is_some_and(|inner| inner.is::<Stopped>()) {
+        return StepError::Cancelled;
+    }
+    StepError::Failed(Failure::new(
         FailureKind::Unreadable,
         format!("the stream cannot be read: {error}"),
-    )
+    ))
 }

@@ -316,7 +316,7 @@ fn a_wrong_clock_is_corrected_by_the_servers() {
 fn an_answer_that_never_comes_ends_with_the_attempt() {
     // The limits are a library user's to set; the command line keeps its minutes.
     use s3haul::config::{Config, FixedCredentials, Secret};
-    use s3haul::pipeline::{Input, Silent, UploadRequest, upload};
+    use s3haul::pipeline::{Silent, UploadRequest, upload};
     use std::time::Duration;
     for (operation, action) in [
         ("PutObject", FaultAction::NeverAnswer),
@@ -337,13 +337,8 @@ fn an_answer_that_never_comes_ends_with_the_attempt() {
         config.transfer.retry.answer_limit = Duration::from_millis(600);
         config.transfer.retry.complete_limit = Duration::from_millis(600);
         config.transfer.retry.slowest_link = "1GiB".parse().expect("rate");
-        let request = UploadRequest {
-            input: Input::Paths(vec![scene.tree.path().to_owned()]),
-            target: format!("s3://{}/", scene.bucket).parse().expect("target"),
-            filter: std::sync::Arc::default(),
-            bucket_policy: s3haul::config::BucketPolicy::MustExist,
-            config,
-        };
+        let target = format!("s3://{}/", scene.bucket).parse().expect("target");
+        let request = UploadRequest::new(scene.tree.path(), target, config);
         let summary = upload(&request, &Default::default(), &mut Silent).expect("runs");
         assert_eq!(
             (summary.totals.done, summary.totals.failed),

@@ -80,6 +80,23 @@ macro_rules! with_checksum {
 }
 pub(super) use with_checksum;
 
+/// Sets what is stored beside the bytes on any SDK builder that begins an object.
+macro_rules! with_properties {
+    ($builder:expr, $properties:expr) => {{
+        let properties: &crate::store::ObjectProperties = $properties;
+        let attributes = &properties.attributes;
+        let storage_class = attributes.storage_class.as_deref();
+        let encryption = attributes.server_side_encryption.as_deref();
+        $builder
+            .content_type(&properties.content_type)
+            .set_metadata(Some(crate::store::sdk::convert::all_metadata(properties)))
+            .set_tagging(crate::store::sdk::convert::tagging(attributes))
+            .set_storage_class(storage_class.map(aws_sdk_s3::types::StorageClass::from))
+            .set_server_side_encryption(encryption.map(aws_sdk_s3::types::ServerSideEncryption::from))
+    }};
+}
+pub(super) use with_properties;
+
 /// Reads the checksum of `$algorithm` from any SDK output that has the four getters.
 macro_rules! checksum_of {
     ($output:expr, $algorithm:expr) => {{

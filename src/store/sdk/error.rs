@@ -200,7 +200,7 @@ fn parse_retry_after(value: &str) -> Option<Duration> {
     )
 }
 
-fn parse_http_date(value: &str) -> Option<SystemTime> {
+pub(super) fn parse_http_date(value: &str) -> Option<SystemTime> {
     DateTime::from_str(value.trim(), Format::HttpDate)
         .ok()?
         .try_into()

@@ -7,6 +7,7 @@ mod convert;
 mod error;
 mod http;
 mod operations;
+mod server_date;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

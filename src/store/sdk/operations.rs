@@ -1,18 +1,18 @@
 //! The seam's operations as SDK calls.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{
-    ChecksumMode, CompletedMultipartUpload, EncodingType, ServerSideEncryption, StorageClass,
-};
+use aws_sdk_s3::types::{ChecksumMode, CompletedMultipartUpload, EncodingType};
 
 use super::SdkStore;
 use super::convert::{
-    algorithm as sdk_algorithm, all_metadata, checksum_of, checksum_type, decoded, sdk_part, stored, stream,
-    system_time, tagging, unquoted, with_checksum,
+    algorithm as sdk_algorithm, checksum_of, checksum_type, decoded, sdk_part, stored, stream, system_time,
+    unquoted, with_checksum, with_properties,
 };
+use super::server_date::ServerDate;
 use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
 use crate::store::{
@@ -20,19 +20,33 @@ use crate::store::{
     OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
 };
 
+/// The first question of a run is answered quickly or asked again.
+const HEAD_BUCKET_LIMIT: Duration = Duration::from_secs(10);
+
+/// A name in a listing.
+fn name(is_encoded: bool, key: Option<&str>) -> String {
+    let key = key.unwrap_or_default();
+    if is_encoded { decoded(key) } else { key.to_owned() }
+}
+
+/// How old something is by the server's clock. A moment that lies ahead has just been.
+fn age(now: Option<SystemTime>, then: Option<SystemTime>) -> Option<Duration> {
+    Some(now?.duration_since(then?).unwrap_or_default())
+}
+
 impl SdkStore {
     /// The body for the SDK and its progress. What fits into one slice goes as bytes.
     async fn sdk_body(&self, body: &Body) -> (ByteStream, std::sync::Arc<Progress>) {
         if let Body::Bytes(bytes) = body
             && bytes.len() <= SLICE_BYTES
         {
-            if let Some(throttle) = &self.shared.throttle {
-                tokio::time::sleep(throttle.book(bytes.len())).await;
+            if let Some(gate) = &self.shared.gate {
+                gate.pass(bytes.len()).await;
             }
             return (ByteStream::from(bytes.clone()), Progress::start(true));
         }
         let progress = Progress::start(false);
-        let frames = FrameBody::new(body.clone(), progress.clone(), self.shared.throttle.clone());
+        let frames = FrameBody::new(body.clone(), progress.clone(), self.shared.gate.clone());
         (stream(frames), progress)
     }
 
@@ -56,8 +70,6 @@ impl SdkStore {
 #[async_trait]
 impl ObjectStore for SdkStore {
     async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
-        let properties = &request.properties;
-        let attributes = &properties.attributes;
         let (body, progress) = self.sdk_body(&request.body).await;
         let length = request.body.length();
         let call = self
@@ -67,17 +79,8 @@ impl ObjectStore for SdkStore {
             .key(&request.key)
             .body(body)
             .content_length(Self::content_length(length))
-            .content_type(&properties.content_type)
-            .set_metadata(Some(all_metadata(properties)))
-            .set_tagging(tagging(attributes))
-            .set_storage_class(attributes.storage_class.as_deref().map(StorageClass::from))
-            .set_server_side_encryption(
-                attributes
-                    .server_side_encryption
-                    .as_deref()
-                    .map(ServerSideEncryption::from),
-            )
             .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
+        let call = with_properties!(call, &request.properties);
         let call = with_checksum!(call, &request.checksum)
             .customize()
             .disable_payload_signing();
@@ -92,25 +95,14 @@ impl ObjectStore for SdkStore {
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
-        let properties = &request.properties;
-        let attributes = &properties.attributes;
         let call = self
             .client
             .create_multipart_upload()
             .bucket(&self.bucket)
             .key(&request.key)
-            .content_type(&properties.content_type)
             .checksum_algorithm(sdk_algorithm(request.algorithm))
-            .checksum_type(checksum_type(request.algorithm))
-            .set_metadata(Some(all_metadata(properties)))
-            .set_tagging(tagging(attributes))
-            .set_storage_class(attributes.storage_class.as_deref().map(StorageClass::from))
-            .set_server_side_encryption(
-                attributes
-                    .server_side_encryption
-                    .as_deref()
-                    .map(ServerSideEncryption::from),
-            );
+            .checksum_type(checksum_type(request.algorithm));
+        let call = with_properties!(call, &request.properties);
         let output = self
             .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
             .await?;
@@ -271,12 +263,8 @@ impl ObjectStore for SdkStore {
             .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
             .await?;
         let is_encoded = output.encoding_type() == Some(&EncodingType::Url);
-        let name = |key: Option<&str>| {
-            let key = key.unwrap_or_default();
-            if is_encoded { decoded(key) } else { key.to_owned() }
-        };
         let objects = output.contents().iter().map(|object| ListedObject {
-            key: name(object.key()),
+            key: name(is_encoded, object.key()),
             size_bytes: object
                 .size()
                 .and_then(|size| u64::try_from(size).ok())
@@ -296,24 +284,30 @@ impl ObjectStore for SdkStore {
             common_prefixes: output
                 .common_prefixes()
                 .iter()
-                .map(|prefix| name(prefix.prefix()))
+                .map(|prefix| name(is_encoded, prefix.prefix()))
                 .collect(),
             continuation,
         })
     }
 
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
+        let date = ServerDate::default();
         let call = self
             .client
             .list_multipart_uploads()
             .bucket(&self.bucket)
-            .prefix(prefix);
+            .prefix(prefix)
+            .encoding_type(EncodingType::Url)
+            .customize()
+            .interceptor(date.clone());
         let output = self
             .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
             .await?;
+        let is_encoded = output.encoding_type() == Some(&EncodingType::Url);
         let uploads = output.uploads().iter().map(|upload| OpenUpload {
-            key: upload.key().unwrap_or_default().to_owned(),
+            key: name(is_encoded, upload.key()),
             upload_id: upload.upload_id().unwrap_or_default().to_owned(),
+            age: age(date.get(), system_time(upload.initiated())),
         });
         Ok(uploads.collect())
     }
@@ -321,7 +315,12 @@ impl ObjectStore for SdkStore {
     async fn head_bucket(&self) -> StoreResult<()> {
         let call = self.client.head_bucket().bucket(&self.bucket);
         let answer = self
-            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .send(
+                &Progress::start(true),
+                0,
+                self.limits.answer_limit.min(HEAD_BUCKET_LIMIT),
+                call.send(),
+            )
             .await;
         answer.map(|_| ()).map_err(|error| self.missing_bucket(error))
     }
