@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::env::{Ran, Server, Tree, binary, bucket, run};
 
 /// Runs `cp` of a one-file tree with these arguments; `{}` stands for a bucket that exists.
-fn cp(arguments: &[&str]) -> (Ran, Server, String) {
+pub(crate) fn cp(arguments: &[&str]) -> (Ran, Server, String) {
     let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("bad"));
     tree.file("file", "content");
     server.oracle(&bucket).make_bucket();

@@ -14,6 +14,7 @@ mod interfaces;
 mod layout;
 mod names;
 mod process_faults;
+mod refusals;
 mod store_contract;
 mod strategies;
 mod stream;

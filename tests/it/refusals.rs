@@ -1,0 +1,51 @@
+//! Settings that no server could take: refused as usage errors before a request is made, with nothing secret shown.
+
+use crate::bad_input::cp;
+use crate::env::{Server, run};
+
+/// Each of these flags before source and target is refused with exit code 2 and these words.
+#[track_caller]
+fn are_refused(cases: &[(&[&str], &str)]) {
+    for (flags, says) in cases {
+        let arguments = [*flags, &["{tree}", "s3://{bucket}/"]].concat();
+        let (ran, server, _) = cp(&arguments);
+        let ran = ran.expect_code(2);
+        assert!(ran.stderr.contains(says), "{flags:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("error:"), "{flags:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("\nhint: "), "{flags:?}: {}", ran.stderr);
+        let requests = &server.handle().counters().requests;
+        assert!(
+            requests.keys().all(|kind| kind == "CreateBucket"),
+            "{flags:?}: {requests:?}"
+        );
+    }
+}
+
+#[test]
+fn endpoints_that_are_more_or_less_than_an_address_are_refused() {
+    are_refused(&[
+        (
+            &["--endpoint-url", "http://127.0.0.1:65536"],
+            "has the port '65536'",
+        ),
+        (&["--endpoint-url", "http://127.0.0.1:api"], "has the port 'api'"),
+        (&["--endpoint-url", "http://127.0.0.1?x=y"], "query or fragment"),
+        (&["--endpoint-url", "http://127.0.0.1/#top"], "query or fragment"),
+    ]);
+}
+
+#[test]
+fn a_password_in_the_endpoint_is_refused_and_not_shown_wherever_it_comes_from() {
+    let secret = "http://user:sesame@127.0.0.1:9";
+    let server = Server::embedded();
+    for name in ["S3HAUL_ENDPOINT_URL", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL"] {
+        for output in ["text", "json"] {
+            let mut command = server.s3haul();
+            command.env_remove("S3HAUL_ENDPOINT_URL").env(name, secret);
+            let ran = run(command.args(["-vvv", "ls", "s3://bucket/", "--output", output])).expect_code(2);
+            assert!(ran.stderr.contains("127.0.0.1:9"), "{name}: {}", ran.stderr);
+            assert!(!ran.stderr.contains("sesame"), "{name}: {}", ran.stderr);
+            assert!(!ran.stdout.contains("sesame"), "{name}: {}", ran.stdout);
+        }
+    }
+}
