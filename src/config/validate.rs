@@ -51,13 +51,7 @@ impl TransferSettings {
             return Err(usage("'--bwlimit 0' would never send a byte".to_owned())
                 .with_hint("leave the flag out for no limit"));
         }
-        if self.attributes.tags.len() > 10 {
-            return Err(usage(format!(
-                "{} tags are given; an object takes at most 10",
-                self.attributes.tags.len()
-            )));
-        }
-        Ok(())
+        self.attributes.validate()
     }
 }
 

@@ -49,3 +49,51 @@ fn a_password_in_the_endpoint_is_refused_and_not_shown_wherever_it_comes_from() 
         }
     }
 }
+
+#[test]
+fn attributes_that_would_not_arrive_as_given_are_refused() {
+    let (name, value) = (format!("{}=v", "n".repeat(129)), format!("n={}", "v".repeat(257)));
+    let numbered: Vec<String> = (0..11).map(|number| format!("--tags=n{number}=v")).collect();
+    let numbered: Vec<&str> = numbered.iter().map(String::as_str).collect();
+    are_refused(&[
+        (&["--metadata", "mtime=0"], "stores the modification time"),
+        (&["--metadata", "MTime=0"], "stores the modification time"),
+        (&["--metadata", "a b=c"], "not a name that a header can have"),
+        (&["--metadata", "\u{fc}=c"], "not a name that a header can have"),
+        (&["--metadata", "a=\u{fc}"], "percent-encode it: \u{fc} is %C3%BC"),
+        (&["--metadata", "a=b\r\nc: d"], "'--metadata a' holds '\\r'"),
+        (
+            &["--content-type", "text/\u{fc}"],
+            "the value of '--content-type'",
+        ),
+        (
+            &["--content-type", "text/plain\n"],
+            "the value of '--content-type'",
+        ),
+        (
+            &["--storage-class", "K\u{e4}LT"],
+            "the value of '--storage-class'",
+        ),
+        (&["--sse", "aes256"], "one of AES256, aws:kms, aws:kms:dsse"),
+        (&["--tags", &name], "a name of 129 characters"),
+        (&["--tags", &value], "a value of 257 characters"),
+        (&numbered, "11 tags are given"),
+    ]);
+}
+
+#[test]
+fn tags_may_be_in_any_language() {
+    let (ran, server, bucket) = cp(&["--tags", "stra\u{df}e=gr\u{fc}n", "{tree}", "s3://{bucket}/"]);
+    ran.expect_code(0);
+    let oracle = server.oracle(&bucket);
+    let tagging = oracle.block_on(
+        oracle
+            .client
+            .get_object_tagging()
+            .bucket(&bucket)
+            .key("file")
+            .send(),
+    );
+    let tags = tagging.expect("tags").tag_set;
+    assert_eq!((tags[0].key(), tags[0].value()), ("stra\u{df}e", "gr\u{fc}n"));
+}
