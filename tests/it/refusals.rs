@@ -82,6 +82,16 @@ fn attributes_that_would_not_arrive_as_given_are_refused() {
 }
 
 #[test]
+fn patterns_without_a_name_are_refused() {
+    are_refused(&[
+        (&["--exclude", ""], "'--exclude ' names no file or directory"),
+        (&["--exclude", "/"], "'--exclude /' names no file or directory"),
+        (&["--include", ""], "'--include ' names no file or directory"),
+        (&["--exclude", "a["], "'a[' is not a pattern"),
+    ]);
+}
+
+#[test]
 fn tags_may_be_in_any_language() {
     let (ran, server, bucket) = cp(&["--tags", "stra\u{df}e=gr\u{fc}n", "{tree}", "s3://{bucket}/"]);
     ran.expect_code(0);
