@@ -10,6 +10,7 @@ mod bad_input;
 mod cp;
 mod env;
 mod faults;
+mod first_answers;
 mod interfaces;
 mod layout;
 mod names;
