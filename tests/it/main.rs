@@ -11,6 +11,7 @@ mod cp;
 mod env;
 mod faults;
 mod first_answers;
+mod full_disk;
 mod interfaces;
 mod layout;
 mod names;
