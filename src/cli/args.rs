@@ -259,7 +259,7 @@ pub(super) struct ObjectArgs {
     #[arg(long, value_name = "CLASS", env = "S3HAUL_STORAGE_CLASS")]
     storage_class: Option<String>,
 
-    /// User metadata; may be given several times
+    /// User metadata, printable ASCII; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
 
@@ -267,20 +267,16 @@ pub(super) struct ObjectArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     tags: Vec<(String, String)>,
 
-    /// Server-side encryption: AES256 or aws:kms [default: the bucket's]
+    /// Server-side encryption: AES256, aws:kms or aws:kms:dsse [default: the bucket's]
     #[arg(long, value_name = "ALGORITHM", env = "S3HAUL_SSE")]
     sse: Option<String>,
 }
 
-/// `name=value`, printable ASCII as headers want it.
+/// `name=value`. What either may hold differs between metadata and tags; see `ObjectAttributes`.
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     if name.is_empty() {
         return Err("the name is missing".to_owned());
-    }
-    let printable = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if !printable(name) || !printable(value) {
-        return Err("only printable ASCII can travel in a header; encode the value".to_owned());
     }
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -1,12 +1,11 @@
 //! `s3haul ls` and `s3haul mb`: one question to a bucket each.
 
 use clap::Args;
-use serde_json::json;
 
 use super::args::StoreArgs;
 use super::exit_code::ExitCode;
 use super::output_args::{OutputArgs, OutputFormat};
-use super::{embedded, printer};
+use super::{embedded, json, printer};
 use crate::config::{Config, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::connect;
@@ -68,7 +67,7 @@ fn print_page(page: &ListPage, output: &OutputArgs) {
     for prefix in &page.common_prefixes {
         match output.output {
             OutputFormat::Text => printer::data(&format!("{:>20} {:>14} {prefix}", "", "PRE")),
-            OutputFormat::Json => printer::data(&json!({ "prefix": prefix }).to_string()),
+            OutputFormat::Json => json::prefix(prefix),
         }
     }
     for object in &page.objects {
@@ -85,15 +84,7 @@ fn print_page(page: &ListPage, output: &OutputArgs) {
                     object.size_bytes, object.key
                 ));
             }
-            OutputFormat::Json => printer::data(
-                &json!({
-                    "key": object.key,
-                    "size_bytes": object.size_bytes,
-                    "etag": object.etag,
-                    "last_modified": modified.map(|time| time.to_string()),
-                })
-                .to_string(),
-            ),
+            OutputFormat::Json => json::object(object, modified),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::source::{Filter, FilterAction};
 
 /// Patterns in the order in which they were typed.
@@ -79,8 +79,6 @@ impl FilterArgs {
             .patterns
             .iter()
             .map(|(action, pattern)| (*action, pattern.as_str()));
-        Filter::new(patterns).map_err(|(pattern, error)| {
-            Error::new(ErrorKind::Usage, format!("'{pattern}' is not a pattern")).with_source(error)
-        })
+        Filter::new(patterns)
     }
 }

@@ -1,7 +1,8 @@
-//! `--output json`: one event a line on standard output: `start`, `file`, `retry`, `error`, `summary`.
+//! `--output json`: one event a line on standard output.
 //!
-//! Each has `v` (version of the form), `ts` (RFC 3339) and `event`. Each file has exactly one line: `file`, or
-//! `error` when it failed. An `error` without `path` ends the run.
+//! Each has `v` (version of the form), `ts` (RFC 3339) and `event`. `cp` prints `start`, `file`, `retry`, `error` and
+//! `summary`: each file has exactly one line, `file`, or `error` when it failed. `ls` prints `prefix` and `object`. An
+//! `error` without `path` ends the run.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use crate::error::{Error, chain};
 use crate::event::{Event, Outcome};
 use crate::pipeline::UploadRequest;
 use crate::report::{Ending, RunSummary};
+use crate::store::ListedObject;
 
 /// Version of the lines' form.
 const VERSION: u32 = 1;
@@ -47,6 +49,22 @@ pub(super) fn event(event: &Event) {
         Event::File(record) => line("file", record),
         Event::Discovered { .. } | Event::DiscoveryDone | Event::Sent { .. } => {}
     }
+}
+
+pub(super) fn prefix(prefix: &str) {
+    line("prefix", json!({ "prefix": prefix }));
+}
+
+pub(super) fn object(object: &ListedObject, modified: Option<jiff::Timestamp>) {
+    line(
+        "object",
+        json!({
+            "key": object.key,
+            "size_bytes": object.size_bytes,
+            "etag": object.etag,
+            "last_modified": modified.map(|time| time.to_string()),
+        }),
+    );
 }
 
 pub(super) fn summary(summary: &RunSummary, exit_code: ExitCode) {

@@ -1,22 +1,59 @@
 //! Sets `tracing` up, once: warnings on standard error, more with `-v`, everything asked for into a log file.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::path::Path;
-use std::sync::Mutex;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
-use super::printer;
+use super::printer::{self, FirstFailure};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Our own targets at `level`; the SDK, HTTP and TLS never below warnings, because their traces print what
 /// should stay secret.
 fn filter(level: &str) -> EnvFilter {
     EnvFilter::new(format!("warn,s3haul={level}"))
+}
+
+/// The log file and the first write to it that failed: the subscriber itself tells nobody.
+static LOG_FILE: OnceLock<PathBuf> = OnceLock::new();
+static FAILURE: FirstFailure = FirstFailure::none();
+
+/// Keeps the first failure, to be told at the end, and goes on.
+struct LogFile(File);
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        FAILURE.note(self.0.write_all(bytes));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn cannot(path: &Path, error: io::Error) -> Error {
+    Error::new(
+        ErrorKind::Output,
+        format!("log file '{}' cannot be written", path.display()),
+    )
+    .with_source(error)
+}
+
+/// Why not everything could be written to the log file, if so.
+pub(super) fn output_error() -> Option<Error> {
+    let error = FAILURE.take()?;
+    let path = LOG_FILE.get()?;
+    Some(cannot(path, error).with_hint("what the command did stands; only its log is incomplete"))
 }
 
 /// `verbosity` 0 shows warnings, 1 what happens to files, 2 requests. Errors when the log file cannot be opened.
@@ -38,16 +75,11 @@ pub(super) fn init(verbosity: u8, log_file: Option<&Path>) -> Result<()> {
                 .create(true)
                 .append(true)
                 .open(path)
-                .map_err(|error| {
-                    Error::new(
-                        ErrorKind::Output,
-                        format!("log file '{}' cannot be written", path.display()),
-                    )
-                    .with_source(error)
-                })?;
+                .map_err(|error| cannot(path, error))?;
+            let _ = LOG_FILE.set(path.to_owned());
             let level = if verbosity == 0 { "info" } else { level };
             Ok(fmt::layer()
-                .with_writer(Mutex::new(file))
+                .with_writer(Mutex::new(LogFile(file)))
                 .with_ansi(false)
                 .with_filter(filter(level)))
         })

@@ -65,17 +65,47 @@ pub fn main() -> std::process::ExitCode {
     {
         return worker().into();
     }
-    let cli = Cli::parse();
-    printer::set_color(cli.output.color);
-    let code = dispatch(&cli).unwrap_or_else(|error| {
-        let code = ExitCode::of_error(&error);
-        if cli.output.output == OutputFormat::Json {
-            json::error(&error, code);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            printer::parsed(&answer);
+            let code = if answer.use_stderr() {
+                ExitCode::Usage
+            } else {
+                ExitCode::Done
+            };
+            return with_output_errors(code, OutputFormat::Text).into();
         }
-        printer::error(&error);
-        code
-    });
-    code.into()
+    };
+    printer::set_color(cli.output.color);
+    let code = dispatch(&cli).unwrap_or_else(|error| tell(&error, cli.output.output));
+    with_output_errors(code, cli.output.output).into()
+}
+
+/// Says why the command failed, in the form that was asked for and for people.
+fn tell(error: &Error, output: OutputFormat) -> ExitCode {
+    let code = ExitCode::of_error(error);
+    if output == OutputFormat::Json {
+        json::error(error, code);
+    }
+    printer::error(error);
+    code
+}
+
+/// A command whose output is incomplete has not done all, also when everything else went well.
+fn with_output_errors(code: ExitCode, output: OutputFormat) -> ExitCode {
+    let mut told = Vec::new();
+    if let Some(error) = logging::output_error() {
+        told.push(tell(&error, output));
+    }
+    // Last, because telling the other one in JSON writes there, too.
+    if let Some(error) = printer::output_error() {
+        told.push(tell(&error, OutputFormat::Text));
+    }
+    match told.first() {
+        Some(failed) if code == ExitCode::Done => *failed,
+        _ => code,
+    }
 }
 
 fn worker() -> ExitCode {

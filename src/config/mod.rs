@@ -3,6 +3,7 @@
 //! Built by the command line (or by a library user through `Default`), read by everybody below it.
 //! Holds settings only: no handles, no clients. Every default of the program stands here.
 
+mod attributes;
 mod kinds;
 mod validate;
 
@@ -114,11 +115,11 @@ pub struct ObjectAttributes {
     pub content_type: Option<String>,
     /// S3 storage class as the server names it.
     pub storage_class: Option<String>,
-    /// User metadata: names to printable ASCII values.
+    /// User metadata: names to printable ASCII values. `mtime` is s3haul's own.
     pub metadata: BTreeMap<String, String>,
-    /// Object tags, at most 10.
+    /// Object tags, at most 10; names of at most 128 characters, values of at most 256.
     pub tags: BTreeMap<String, String>,
-    /// `AES256` or `aws:kms`.
+    /// `AES256`, `aws:kms` or `aws:kms:dsse`.
     pub server_side_encryption: Option<String>,
 }
 

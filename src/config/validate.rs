@@ -51,37 +51,68 @@ impl TransferSettings {
             return Err(usage("'--bwlimit 0' would never send a byte".to_owned())
                 .with_hint("leave the flag out for no limit"));
         }
-        if self.attributes.tags.len() > 10 {
-            return Err(usage(format!(
-                "{} tags are given; an object takes at most 10",
-                self.attributes.tags.len()
-            )));
-        }
-        Ok(())
+        self.attributes.validate()
     }
 }
 
 impl StoreSettings {
     /// Whether the endpoint, if one is set, is an address.
     pub(crate) fn validate(&self) -> Result<()> {
-        let Some(endpoint) = &self.endpoint_url else {
-            return Ok(());
-        };
-        let uri: http::Uri = endpoint.parse().map_err(|error| {
-            usage(format!("endpoint '{endpoint}' is not an address"))
-                .with_source(error)
-                .with_hint("write it like http://127.0.0.1:9000")
-        })?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
-            return Err(usage(format!(
-                "endpoint '{endpoint}' has no http:// or https:// in front"
-            ))
-            .with_hint(format!(
-                "did you mean http://{} ?",
-                endpoint.rsplit("://").next().unwrap_or(endpoint)
-            )));
-        }
-        Ok(())
+        self.endpoint_url.as_deref().map_or(Ok(()), check_endpoint)
+    }
+}
+
+fn check_endpoint(endpoint: &str) -> Result<()> {
+    // Before anything else: the other messages show the endpoint, and none may show a password.
+    if let Some((_, place)) = endpoint.rsplit_once('@') {
+        let place = place.split(['?', '#']).next().unwrap_or(place);
+        return Err(
+            usage(format!("the endpoint at '{place}' has a user name or password in front"))
+                .with_hint(
+                    "leave out what stands before '@'; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+                     from --profile",
+                ),
+        );
+    }
+    // What stands there may be a signature, so it is not shown either.
+    if let Some(end) = endpoint.find(['?', '#']) {
+        let address = &endpoint[..end];
+        return Err(
+            usage(format!("endpoint '{address}' is followed by a query or fragment"))
+                .with_hint(format!("requests would lose it; write {address}")),
+        );
+    }
+    let uri: http::Uri = endpoint.parse().map_err(|error| {
+        usage(format!("endpoint '{endpoint}' is not an address"))
+            .with_source(error)
+            .with_hint("write it like http://127.0.0.1:9000")
+    })?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+        return Err(usage(format!(
+            "endpoint '{endpoint}' has no http:// or https:// in front"
+        ))
+        .with_hint(format!(
+            "did you mean http://{} ?",
+            endpoint.rsplit("://").next().unwrap_or(endpoint)
+        )));
+    }
+    check_port(endpoint, &uri)
+}
+
+/// The HTTP crate takes any text for a port; the first request would fail with words that do not name it.
+fn check_port(endpoint: &str, uri: &http::Uri) -> Result<()> {
+    let (authority, host) = (
+        uri.authority().map_or("", |a| a.as_str()),
+        uri.host().unwrap_or(""),
+    );
+    let Some(port) = authority.strip_prefix(host).filter(|rest| !rest.is_empty()) else {
+        return Ok(());
+    };
+    let port = port.trim_start_matches(':');
+    match port.parse::<u16>() {
+        Ok(1..) => Ok(()),
+        _ => Err(usage(format!("endpoint '{endpoint}' has the port '{port}'"))
+            .with_hint("a port is a number from 1 to 65535; MinIO's is 9000")),
     }
 }
 
@@ -158,6 +189,48 @@ mod tests {
             let mut config = Config::default();
             config.store.endpoint_url = Some(endpoint.into());
             assert!(message(&config).contains(endpoint), "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_with_more_than_an_address_is_refused_without_showing_it() {
+        for (endpoint, says) in [
+            ("http://user:sesame@host:9000", "the endpoint at 'host:9000'"),
+            ("user:sesame@host", "the endpoint at 'host'"),
+            (
+                "http://user:ses/ame@sesame@host?x=sesame",
+                "the endpoint at 'host'",
+            ),
+            (
+                "http://host/path?sesame=1",
+                "endpoint 'http://host/path' is followed",
+            ),
+            ("http://host#sesame", "endpoint 'http://host' is followed"),
+        ] {
+            let mut config = Config::default();
+            config.store.endpoint_url = Some(endpoint.into());
+            let error = config.validate().expect_err("must be refused");
+            let told = format!("{error} {}", error.hint().unwrap_or_default());
+            assert!(told.contains(says), "{endpoint}: {told}");
+            assert!(!told.contains("sesame"), "{endpoint}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_a_number_that_tcp_knows() {
+        for (endpoint, is_good) in [
+            ("http://host:65535", true),
+            ("http://[::1]:9000/path", true),
+            ("http://[::1]", true),
+            ("http://host:65536", false),
+            ("http://host:0", false),
+            ("http://host:", false),
+            ("http://host:http", false),
+            ("http://[::1]:-1", false),
+        ] {
+            let mut config = Config::default();
+            config.store.endpoint_url = Some(endpoint.into());
+            assert_eq!(config.validate().is_ok(), is_good, "{endpoint}");
         }
     }
 

@@ -1,9 +1,9 @@
 //! A summary as a few lines for people.
 
-use super::{Ending, RunSummary};
+use super::{Ending, KEPT_FAILURES, RunSummary};
 use crate::units::{ByteSize, grouped, mean_rate, spoken};
 
-/// Failures that are shown; the rest is in the report.
+/// Failures that are shown; the rest is in the report, as far as it was kept.
 const SHOWN_FAILURES: usize = 10;
 
 impl RunSummary {
@@ -82,11 +82,41 @@ impl RunSummary {
             }
         }
         if total > SHOWN_FAILURES as u64 {
-            lines.push(format!(
-                "  and {} more; --report FILE.json has them all",
-                grouped(total - SHOWN_FAILURES as u64)
-            ));
+            lines.push(not_shown(total));
         }
         lines
+    }
+}
+
+/// Where the failures beyond those that are shown can be found.
+fn not_shown(total: u64) -> String {
+    let kept = KEPT_FAILURES as u64;
+    let place = if total > kept {
+        format!(
+            "--report FILE.json has the first {}, --output json all",
+            grouped(kept)
+        )
+    } else {
+        "--report FILE.json has them all".to_owned()
+    };
+    format!("  and {} more; {place}", grouped(total - SHOWN_FAILURES as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_is_said_to_have_what_it_has() {
+        for (total, text) in [
+            (11, "  and 1 more; --report FILE.json has them all"),
+            (10_000, "  and 9,990 more; --report FILE.json has them all"),
+            (
+                10_001,
+                "  and 9,991 more; --report FILE.json has the first 10,000, --output json all",
+            ),
+        ] {
+            assert_eq!(not_shown(total), text);
+        }
     }
 }

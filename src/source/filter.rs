@@ -6,6 +6,8 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// What a pattern does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterAction {
@@ -13,6 +15,15 @@ pub enum FilterAction {
     Include,
     /// Leave it out.
     Exclude,
+}
+
+impl FilterAction {
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Include => "--include",
+            Self::Exclude => "--exclude",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -43,9 +54,17 @@ fn glob(pattern: &str) -> Result<GlobMatcher, globset::Error> {
 }
 
 impl Rule {
-    fn new(action: FilterAction, pattern: &str) -> Result<Self, globset::Error> {
+    fn new(action: FilterAction, pattern: &str) -> Result<Self> {
         let directories_only = pattern.ends_with('/');
         let trimmed = pattern.trim_end_matches('/');
+        if trimmed.is_empty() {
+            // As a glob it would match everything; an unset variable in a script means nothing of the kind.
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("'{} {pattern}' names no file or directory", action.flag()),
+            )
+            .with_hint("'*' matches everything; '/name' matches what stands directly in the source"));
+        }
         let anchored = trimmed.contains('/');
         let base = trimmed.trim_start_matches('/');
         let base = if anchored {
@@ -53,8 +72,13 @@ impl Rule {
         } else {
             format!("**/{base}")
         };
-        let own = glob(&base)?;
-        let below = glob(&format!("{base}/**"))?;
+        let not_a_pattern = |error: globset::Error| {
+            Error::new(ErrorKind::Usage, format!("'{pattern}' is not a pattern"))
+                .with_source(error)
+                .with_hint("'\\' in front of a character takes it as it is")
+        };
+        let own = glob(&base).map_err(not_a_pattern)?;
+        let below = glob(&format!("{base}/**")).map_err(not_a_pattern)?;
         let catch_all = matches!(trimmed, "*" | "**" | "**/*" | "*.*");
         Ok(Self {
             action,
@@ -74,13 +98,11 @@ impl Filter {
     /// Builds a filter from patterns in the order in which they were given.
     ///
     /// # Errors
-    /// The pattern that cannot be understood, with the reason.
-    pub fn new<'a>(
-        patterns: impl IntoIterator<Item = (FilterAction, &'a str)>,
-    ) -> Result<Self, (String, globset::Error)> {
+    /// [`ErrorKind::Usage`] with the pattern that cannot be understood or names nothing, and the reason.
+    pub fn new<'a>(patterns: impl IntoIterator<Item = (FilterAction, &'a str)>) -> Result<Self> {
         let rules = patterns
             .into_iter()
-            .map(|(action, pattern)| Rule::new(action, pattern).map_err(|error| (pattern.to_owned(), error)))
+            .map(|(action, pattern)| Rule::new(action, pattern))
             .collect::<Result<_, _>>()?;
         Ok(Self { rules })
     }
@@ -180,7 +202,21 @@ mod tests {
 
     #[test]
     fn a_pattern_that_makes_no_sense_is_named() {
-        let (pattern, _) = Filter::new([(Exclude, "a[")]).expect_err("unclosed");
-        assert_eq!(pattern, "a[");
+        let error = Filter::new([(Exclude, "a[")]).expect_err("unclosed");
+        assert_eq!(error.to_string(), "'a[' is not a pattern");
+    }
+
+    #[test]
+    fn a_pattern_without_a_name_is_refused_and_does_not_match_everything() {
+        for (action, pattern, says) in [
+            (Exclude, "", "'--exclude ' names no"),
+            (Exclude, "/", "'--exclude /' names no"),
+            (Include, "", "'--include ' names no"),
+            (Include, "//", "'--include //' names no"),
+        ] {
+            let error = Filter::new([(Include, "a"), (action, pattern)]).expect_err("refused");
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(error.to_string().starts_with(says), "{error}");
+        }
     }
 }

@@ -45,6 +45,10 @@ pub fn explain(error: &StoreError, bucket: &str, connector: &Connector) -> Error
         Kind::Unreachable | Kind::Connection | Kind::Stalled => {
             (ErrorKind::Unreachable, format!("{place} cannot be reached"))
         }
+        Kind::Throttled | Kind::Transient => (
+            ErrorKind::Server,
+            format!("{place} is there but cannot answer now"),
+        ),
         Kind::StorageFull => (ErrorKind::Server, format!("{place} has no space left")),
         _ => (
             ErrorKind::Server,
@@ -82,7 +86,11 @@ fn hint(error: &StoreError, bucket: &str) -> Option<String> {
         Kind::Unreachable | Kind::Connection | Kind::Stalled => {
             "check --endpoint-url and that the server runs".to_owned()
         }
-        Kind::NoCredentials | Kind::StorageFull => return None,
-        _ => WRONG_PORT.to_owned(),
+        Kind::Throttled | Kind::Transient => {
+            "try again later; if it stays so, look into the server's log".to_owned()
+        }
+        // Something answers, but not as an S3 server would.
+        Kind::Refused | Kind::NotCredible | Kind::NoSuchKey => WRONG_PORT.to_owned(),
+        _ => return None,
     })
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::env::{Ran, Server, Tree, binary, bucket, run};
 
 /// Runs `cp` of a one-file tree with these arguments; `{}` stands for a bucket that exists.
-fn cp(arguments: &[&str]) -> (Ran, Server, String) {
+pub(crate) fn cp(arguments: &[&str]) -> (Ran, Server, String) {
     let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("bad"));
     tree.file("file", "content");
     server.oracle(&bucket).make_bucket();
@@ -233,33 +233,6 @@ fn wrong_servers_and_identities_are_told_apart() {
     let https = server.url.replace("http:", "https:");
     let ran = cp(&|command| _ = command.args(["--endpoint-url", &https])).expect_code(1);
     assert!(ran.stderr.contains("--ca-file"), "{}", ran.stderr);
-}
-
-#[test]
-fn an_endpoint_that_answers_html_is_not_taken_for_s3() {
-    use std::io::{Read as _, Write as _};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
-    let url = format!("http://{}", listener.local_addr().expect("bound"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming().take(8) {
-            let mut stream = stream.expect("connection");
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-        }
-    });
-    let tree = Tree::new();
-    let file = tree.file("file", "content");
-    let mut command = binary();
-    command
-        .env("AWS_ACCESS_KEY_ID", "a")
-        .env("AWS_SECRET_ACCESS_KEY", "b")
-        .args(["cp", "--endpoint-url", &url]);
-    let ran = run(command.arg(file).arg("s3://bucket/")).expect_code(1);
-    assert!(
-        ran.stderr.contains("does not answer like an S3 server"),
-        "{}",
-        ran.stderr
-    );
 }
 
 #[test]

@@ -167,6 +167,33 @@ fn every_line_of_json_has_its_envelope() {
 }
 
 #[test]
+fn a_listing_in_json_has_the_envelope_too() {
+    let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("ls"));
+    tree.file("sub/deep", "deep");
+    tree.file("top", "top");
+    server.oracle(&bucket).make_bucket();
+    let target = format!("s3://{bucket}/");
+    run(server.s3haul().arg("cp").arg(tree.path()).arg(&target)).expect_code(0);
+    let ran = run(server.s3haul().args(["ls", "--output", "json", &target])).expect_code(0);
+    for line in ran.stdout.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(event["v"], 1, "{line}");
+        assert!(event["ts"].as_str().is_some_and(|ts| ts.ends_with('Z')), "{line}");
+    }
+    let (prefixes, objects) = (ran.events("prefix"), ran.events("object"));
+    assert_eq!(
+        (prefixes.len(), objects.len(), ran.stdout.lines().count()),
+        (1, 1, 2)
+    );
+    assert_eq!(prefixes[0]["prefix"], "sub/");
+    assert_eq!(
+        (&objects[0]["key"], &objects[0]["size_bytes"]),
+        (&"top".into(), &3.into())
+    );
+    assert!(objects[0]["etag"].is_string() && objects[0]["last_modified"].is_string());
+}
+
+#[test]
 fn quiet_says_nothing_when_all_is_well_and_errors_otherwise() {
     let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("quiet"));
     tree.many(3, 10);
