@@ -25,7 +25,7 @@ pub(super) struct StoreArgs {
     /// http:// or https:// and a host. 'embedded' runs s3haul's own server for the life of the command, on the
     /// directory of --embedded-data. Without the flag: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's
     /// endpoint_url, S3_ENDPOINT_URL, then Amazon S3. Path style is used for every server that is not AWS.
-    #[arg(long, value_name = "URL", env = "S3HAUL_ENDPOINT_URL")]
+    #[arg(long, value_name = "URL", env = "S3HAUL_ENDPOINT_URL", hide_env_values = true)]
     pub(super) endpoint_url: Option<String>,
 
     /// Directory of the embedded server's data

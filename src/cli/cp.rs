@@ -11,14 +11,14 @@ use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::progress::Progress;
 use super::report_file::ReportFile;
-use super::{embedded, json, printer, signals};
+use super::{dry_run, embedded, json, logging, printer, signals};
 use crate::config::BucketPolicy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Outcome};
-use crate::pipeline::{Input, Monitor, PlannedAction, PlannedFile, UploadRequest, plan, upload};
+use crate::pipeline::{Input, Monitor, UploadRequest, upload};
 use crate::report::{Ending, RunSummary};
 use crate::source::S3Url;
-use crate::units::{ByteSize, grouped};
+use crate::units::ByteSize;
 
 const KEY_RULE: &str = "\
 Keys: a '/' at the end of the target means \"into\"; a target without it is, for a single file, the key itself.
@@ -177,7 +177,7 @@ fn usage(message: impl Into<String>) -> Error {
 pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
     let mut request = args.request(output)?;
     if args.dry_run {
-        return dry_run(&request, output);
+        return dry_run::run(&request, output);
     }
     // Everything that can be said without a server is said before one is started.
     request.config.validate()?;
@@ -198,10 +198,12 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
     if output.output == OutputFormat::Json {
         json::start(&request);
     }
+    tracing::info!(target: logging::RUN, target = %request.target, "begins");
     let outcome = upload(&request, &cancel, &mut monitor);
     monitor.progress.finish();
     let summary = outcome?;
     let mut code = ExitCode::of_summary(&summary);
+    tracing::info!(target: logging::RUN, totals = ?summary.totals, elapsed = ?summary.elapsed, "ends");
     if let Some(report) = report
         && let Err(error) = report.write(&request.config, &summary)
     {
@@ -250,6 +252,9 @@ impl Monitor for CpMonitor {
             json::event(event);
         }
         self.progress.notify(event);
+        if let Event::File(record) = event {
+            logging::file(record);
+        }
         if self.output.verbose > 0 {
             self.tell(event);
         }
@@ -282,74 +287,5 @@ impl CpMonitor {
             _ => return,
         };
         self.progress.aside(|| printer::note(&line));
-    }
-}
-
-/// Prints the plan. Exit 3 when something in it could not be uploaded.
-fn dry_run(request: &UploadRequest, output: &OutputArgs) -> Result<ExitCode> {
-    let (mut files, mut bytes, mut failed) = (0, 0, 0);
-    for PlannedFile { path, action } in plan(request)? {
-        let path = path.display();
-        match action {
-            PlannedAction::Upload {
-                key,
-                encoded,
-                reason,
-                size_bytes,
-                parts,
-            } => {
-                files += 1;
-                bytes += size_bytes;
-                let reason = serde_json::to_value(reason).unwrap_or_default();
-                let reason = reason.as_str().unwrap_or_default();
-                let how = if parts == 0 {
-                    "1 PUT".to_owned()
-                } else {
-                    format!("{parts} parts")
-                };
-                let note = if encoded { ", name encoded" } else { "" };
-                let bucket = &request.target.bucket;
-                print_plan(
-                    output,
-                    &format!(
-                        "upload {path} to s3://{bucket}/{key} ({reason}, {}, {how}{note})",
-                        ByteSize(size_bytes)
-                    ),
-                    || serde_json::json!({ "action": "upload", "path": path.to_string(), "key": key, "reason": reason, "size_bytes": size_bytes, "parts": parts, "encoded": encoded }),
-                );
-            }
-            PlannedAction::Skip(reason) => print_plan(
-                output,
-                &format!("skip {path} ({reason})"),
-                || serde_json::json!({ "action": "skip", "path": path.to_string(), "reason": reason }),
-            ),
-            PlannedAction::Fail(failure) => {
-                failed += 1;
-                print_plan(
-                    output,
-                    &format!("fail {path} ({failure})"),
-                    || serde_json::json!({ "action": "fail", "path": path.to_string(), "failure": failure }),
-                );
-            }
-        }
-    }
-    if !output.quiet {
-        printer::note(&format!(
-            "would upload {} files, {}; nothing was sent",
-            grouped(files),
-            ByteSize(bytes)
-        ));
-    }
-    Ok(if failed > 0 {
-        ExitCode::Incomplete
-    } else {
-        ExitCode::Done
-    })
-}
-
-fn print_plan(output: &OutputArgs, text: &str, value: impl FnOnce() -> serde_json::Value) {
-    match output.output {
-        OutputFormat::Text => printer::data(text),
-        OutputFormat::Json => printer::data(&value().to_string()),
     }
 }

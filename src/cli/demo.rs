@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::demo_tree::{self, Tree};
 use super::exit_code::ExitCode;
 use super::output_args::{OutputArgs, OutputFormat};
-use super::{embedded, printer, signals};
+use super::{embedded, json, printer, signals};
 use crate::config::{ClientMode, Config, FixedCredentials, Secret, StrategyKind, impossible};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::connect;
@@ -245,7 +245,7 @@ fn show(rows: &[Row], output: &OutputArgs) {
                 "bytes": row.summary.totals.bytes_done, "wall_seconds": row.summary.elapsed.as_secs_f64(),
                 "cpu_seconds": row.summary.cpu_seconds, "connections": row.connections, "verified": row.verified,
             });
-            printer::data(&line.to_string());
+            json::line("combination", line);
         }
         return;
     }

@@ -1,7 +1,8 @@
 //! `--output json`: one event a line on standard output.
 //!
 //! Each has `v` (version of the form), `ts` (RFC 3339) and `event`. `cp` prints `start`, `file`, `retry`, `error` and
-//! `summary`: each file has exactly one line, `file`, or `error` when it failed. `ls` prints `prefix` and `object`. An
+//! `summary`: each file has exactly one line, `file`, or `error` when it failed. `cp -n` prints a `plan` for each entry,
+//! `ls` prints `prefix` and `object`, `demo` a `combination` a row. An
 //! `error` without `path` ends the run.
 
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::store::ListedObject;
 /// Version of the lines' form.
 const VERSION: u32 = 1;
 
-fn line(event: &str, content: impl Serialize) {
+pub(super) fn line(event: &str, content: impl Serialize) {
     let mut object = json!({ "v": VERSION, "ts": jiff::Timestamp::now().to_string(), "event": event });
     let content = serde_json::to_value(content).unwrap_or_default();
     if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), content) {

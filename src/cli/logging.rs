@@ -12,11 +12,35 @@ use tracing_subscriber::{Layer as _, fmt};
 
 use super::printer::{self, FirstFailure};
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{FileRecord, Outcome};
 
 /// Our own targets at `level`; the SDK, HTTP and TLS never below warnings, because their traces print what
 /// should stay secret.
 fn filter(level: &str) -> EnvFilter {
     EnvFilter::new(format!("warn,s3haul={level}"))
+}
+
+/// The course of a run, for the log file only: on the terminal, `-v` says it in its own words.
+pub(super) const RUN: &str = "s3haul::run";
+
+/// One file's outcome.
+pub(super) fn file(record: &FileRecord) {
+    let FileRecord {
+        path,
+        key,
+        size_bytes,
+        parts,
+        elapsed,
+        ..
+    } = record;
+    match &record.outcome {
+        Outcome::Done { etag, .. } => {
+            tracing::info!(target: RUN, path, key, size_bytes, parts, ?elapsed, etag, "uploaded");
+        }
+        Outcome::Skipped { reason } => tracing::info!(target: RUN, path, %reason, "skipped"),
+        Outcome::Failed { failure } => tracing::info!(target: RUN, path, key, %failure, "failed"),
+        Outcome::Cancelled => tracing::info!(target: RUN, path, key, "not tried"),
+    }
 }
 
 /// The log file and the first write to it that failed: the subscriber itself tells nobody.
@@ -68,7 +92,7 @@ pub(super) fn init(verbosity: u8, log_file: Option<&Path>) -> Result<()> {
         .with_writer(io::stderr)
         .with_ansi(printer::has_color())
         .with_target(false)
-        .with_filter(filter(level));
+        .with_filter(filter(&format!("{level},{RUN}=off")));
     let to_file = log_file
         .map(|path| {
             let file = OpenOptions::new()

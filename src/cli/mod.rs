@@ -7,6 +7,7 @@ mod bucket;
 mod cp;
 mod demo;
 mod demo_tree;
+mod dry_run;
 mod embedded;
 mod exit_code;
 mod filter_args;

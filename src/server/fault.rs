@@ -110,6 +110,8 @@ pub enum FaultAction {
     Html200,
     /// Executed; the connection ends without an answer.
     DropResponse,
+    /// Executed; the answer never comes.
+    WithholdResponse,
     /// One bit of the body's content is flipped before the request is executed. What notices first
     /// decides the error: the payload or chunk signature, or else the checksum.
     FlipBodyBit,

@@ -102,6 +102,10 @@ impl Gateway {
                 self.serve(request, Flip::Never, 0).await;
                 Err(Gone)
             }
+            FaultAction::WithholdResponse => {
+                self.serve(request, Flip::Never, 0).await;
+                std::future::pending().await
+            }
             unserved => self.refuse(unserved, request, control).await,
         }
     }

@@ -14,6 +14,7 @@ mod first_answers;
 mod full_disk;
 mod interfaces;
 mod layout;
+mod left_behind;
 mod names;
 mod process_faults;
 mod refusals;

@@ -1,0 +1,77 @@
+//! `cp --dry-run`: the plan, and nothing sent.
+
+use super::exit_code::ExitCode;
+use super::output_args::{OutputArgs, OutputFormat};
+use super::{json, printer};
+use crate::error::Result;
+use crate::pipeline::{PlannedAction, PlannedFile, UploadRequest, plan};
+use crate::units::{ByteSize, grouped};
+
+/// Prints the plan. Exit 3 when something in it could not be uploaded.
+pub(super) fn run(request: &UploadRequest, output: &OutputArgs) -> Result<ExitCode> {
+    let (mut files, mut bytes, mut failed) = (0, 0, 0);
+    for PlannedFile { path, action } in plan(request)? {
+        let path = path.display();
+        match action {
+            PlannedAction::Upload {
+                key,
+                encoded,
+                reason,
+                size_bytes,
+                parts,
+            } => {
+                files += 1;
+                bytes += size_bytes;
+                let reason = serde_json::to_value(reason).unwrap_or_default();
+                let reason = reason.as_str().unwrap_or_default();
+                let how = if parts == 0 {
+                    "1 PUT".to_owned()
+                } else {
+                    format!("{parts} parts")
+                };
+                let note = if encoded { ", name encoded" } else { "" };
+                let bucket = &request.target.bucket;
+                print_plan(
+                    output,
+                    &format!(
+                        "upload {path} to s3://{bucket}/{key} ({reason}, {}, {how}{note})",
+                        ByteSize(size_bytes)
+                    ),
+                    || serde_json::json!({ "action": "upload", "path": path.to_string(), "key": key, "reason": reason, "size_bytes": size_bytes, "parts": parts, "encoded": encoded }),
+                );
+            }
+            PlannedAction::Skip(reason) => print_plan(
+                output,
+                &format!("skip {path} ({reason})"),
+                || serde_json::json!({ "action": "skip", "path": path.to_string(), "reason": reason }),
+            ),
+            PlannedAction::Fail(failure) => {
+                failed += 1;
+                print_plan(
+                    output,
+                    &format!("fail {path} ({failure})"),
+                    || serde_json::json!({ "action": "fail", "path": path.to_string(), "failure": failure }),
+                );
+            }
+        }
+    }
+    if !output.quiet {
+        printer::note(&format!(
+            "would upload {} files, {}; nothing was sent",
+            grouped(files),
+            ByteSize(bytes)
+        ));
+    }
+    Ok(if failed > 0 {
+        ExitCode::Incomplete
+    } else {
+        ExitCode::Done
+    })
+}
+
+fn print_plan(output: &OutputArgs, text: &str, value: impl FnOnce() -> serde_json::Value) {
+    match output.output {
+        OutputFormat::Text => printer::data(text),
+        OutputFormat::Json => json::line("plan", value()),
+    }
+}
