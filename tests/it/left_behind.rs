@@ -244,7 +244,7 @@ fn an_embedded_server_inside_the_source_is_refused() {
     let ran = run(command
         .arg(tree.path().join("store"))
         .arg(tree.path())
-        .arg("s3://b/"))
+        .arg("s3://bucket/"))
     .expect_code(2);
     assert!(ran.stderr.contains("inside the source"), "{}", ran.stderr);
     assert!(!tree.path().join("store").exists(), "nothing was made");
