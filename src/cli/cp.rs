@@ -111,7 +111,11 @@ impl CpArgs {
             } else {
                 BucketPolicy::MustExist
             },
-            config: config(self.store.settings_without_server(), transfer, &self.run),
+            config: config(
+                self.run.with_engine(self.store.settings_without_server()),
+                transfer,
+                &self.run,
+            ),
         })
     }
 
@@ -185,7 +189,7 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
         embedded::refuse_data_inside(&args.store, sources, &request.filter)?;
     }
     let (store, _server) = embedded::settings(&args.store)?;
-    request.config.store = store;
+    request.config.store = args.run.with_engine(store);
     let report = args.report.as_deref().map(ReportFile::create).transpose()?;
     request
         .own_outputs

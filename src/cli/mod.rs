@@ -4,6 +4,7 @@
 
 mod args;
 mod bucket;
+mod choices;
 mod cp;
 mod demo;
 mod demo_tree;

@@ -1,4 +1,4 @@
-//! The names of strategies and client modes, and which go together.
+//! The names of strategies, client modes and engines, and which go together.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,32 @@ impl StrategyKind {
             Self::Hybrid => "hybrid",
         }
     }
+}
+
+/// Who makes the requests that carry bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// `direct`, but `sdk` for Amazon S3 itself and for endpoints that want more than plain Signature Version 4.
+    #[default]
+    Auto,
+    /// PutObject and UploadPart on requests of our own, everything else through the SDK.
+    Direct,
+    /// Every request through aws-sdk-s3.
+    Sdk,
+}
+
+/// Whether bodies are part of a request's signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PayloadSigning {
+    /// Only over plain http to another machine, where nothing else protects them.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never; each body's checksum still goes with it.
+    Never,
 }
 
 /// How many S3 clients, and so connection pools, there are. A promise about connections.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{ByteSize, KIB, Rate};
 
-pub use kinds::{ClientMode, StrategyKind, impossible};
+pub use kinds::{ClientMode, Engine, PayloadSigning, StrategyKind, impossible};
 
 /// Part size unless asked otherwise.
 pub const DEFAULT_PART_SIZE: ByteSize = ByteSize::mib(16);
@@ -104,6 +104,10 @@ pub struct StoreSettings {
     pub anonymous: bool,
     /// PEM file with certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Who makes the requests that carry bytes.
+    pub engine: Engine,
+    /// Whether bodies are part of the signature.
+    pub payload_signing: PayloadSigning,
     /// Instead of the provider chain; set by the program for its embedded server.
     pub credentials: Option<FixedCredentials>,
 }

@@ -25,7 +25,7 @@ pub fn connect(config: &Config, bucket: &str) -> Result<(Arc<Host>, Connector, A
         .runtime
         .block_on(Connector::resolve(&config.store, &config.transfer, None))?;
     let _on_host = host.runtime.enter();
-    let store = connector.open(bucket, 1)?;
+    let store = connector.open(bucket, 1);
     let retry = first_contact(config.transfer.retry);
     let store = Retrying::new(store, retry, connector.pace().clone(), Arc::new(|_| {}));
     Ok((host.clone(), connector, Arc::new(store)))

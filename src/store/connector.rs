@@ -9,9 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::sdk::{Resolved, SdkStore};
+use super::direct::DirectStore;
+use super::http::Pool;
+use super::resolved::Resolved;
+use super::sdk::SdkStore;
 use super::{Gate, ObjectStore, Pace};
-use crate::config::{StoreSettings, TransferSettings};
+use crate::config::{Engine, StoreSettings, TransferSettings};
 use crate::error::Result;
 
 /// Which server answers, as far as its behaviour is known.
@@ -63,6 +66,8 @@ pub struct Connector {
     shared: Arc<Shared>,
     pace: Arc<Pace>,
     transfer: Arc<TransferSettings>,
+    engine: Engine,
+    signs_payload: bool,
 }
 
 impl Connector {
@@ -75,8 +80,11 @@ impl Connector {
         transfer: &TransferSettings,
         gate: Option<Arc<dyn Gate>>,
     ) -> Result<Self> {
+        let resolved = Resolved::new(settings).await?;
         Ok(Self {
-            resolved: Arc::new(Resolved::new(settings).await?),
+            engine: settings.engine,
+            signs_payload: resolved.signs_payload(settings.payload_signing),
+            resolved: Arc::new(resolved),
             shared: Arc::new(Shared {
                 gate,
                 ..Shared::default()
@@ -88,18 +96,24 @@ impl Connector {
 
     /// A store of its own for `bucket`, with a pool of at most `max_connections`. Call it on the runtime that
     /// is to own the connections; when that runtime ends, the store is of no use any more.
-    ///
-    /// # Errors
-    /// TLS that cannot be set up.
-    pub fn open(&self, bucket: &str, max_connections: usize) -> Result<Arc<dyn ObjectStore>> {
-        let store = SdkStore::new(
-            &self.resolved,
-            &self.shared,
-            &self.transfer,
-            bucket,
-            max_connections,
-        )?;
-        Ok(Arc::new(store))
+    pub fn open(&self, bucket: &str, max_connections: usize) -> Arc<dyn ObjectStore> {
+        let limits = self.transfer.retry;
+        let pool = Pool::new(self.resolved.tls.clone(), max_connections, self.shared.clone());
+        let way = (&pool, self.signs_payload);
+        let sdk = || SdkStore::new(&self.resolved, &self.shared, limits, bucket, way);
+        let wanted = match self.engine {
+            Engine::Sdk => false,
+            Engine::Direct => true,
+            // Amazon S3 itself could not be tried.
+            Engine::Auto => !self.resolved.is_aws(),
+        };
+        if wanted {
+            let direct = DirectStore::new(sdk(), &self.resolved, &self.shared, limits, bucket, way);
+            if let Some(direct) = direct {
+                return Arc::new(direct);
+            }
+        }
+        Arc::new(sdk())
     }
 
     /// The pace that all requests of this process keep.

@@ -97,6 +97,11 @@ impl StoreError {
         }
     }
 
+    /// A page for people where S3 should have answered: a captive portal, a proxy, a web server.
+    pub(super) fn html() -> Self {
+        Self::new(StoreErrorKind::NotCredible, "the answer is an HTML page, not S3")
+    }
+
     /// True when no other object of this run can fare better: the run ends.
     pub fn is_fatal(&self) -> bool {
         matches!(

@@ -4,14 +4,19 @@
 //! [`Connector`] opens stores: it knows the server, the credentials and how many connections were made.
 //! Retries happen here and nowhere else ([`Retrying`]).
 
+mod answer;
+mod attempt;
 mod body;
 mod connector;
 mod credentials;
+mod direct;
 mod error;
 mod explain;
+mod http;
 mod pace;
 mod preflight;
 mod proof;
+mod resolved;
 mod retry;
 mod sdk;
 mod strays;

@@ -108,7 +108,7 @@ impl Clients {
         };
         let bare = {
             let _on_host = host.runtime.enter();
-            connector.open(bucket, connections)?
+            connector.open(bucket, connections)
         };
         let shared = retrying(bare.clone(), &connector, retry, &observer);
         Ok(Self {
@@ -163,7 +163,7 @@ impl Clients {
 
     /// A store of one connection, on the current runtime.
     fn fresh(&self) -> Result<Arc<dyn ObjectStore>> {
-        let store = self.connector.open(&self.bucket, 1)?;
+        let store = self.connector.open(&self.bucket, 1);
         Ok(retrying(store, &self.connector, self.retry, &self.observer))
     }
 

@@ -1,310 +1,35 @@
-//! Endpoint, region, credentials, trust and clock: found once, shared by all clients of the process.
+//! The settings of an SDK client.
 
-use std::fs;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
-
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::environment::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_config::BehaviorVersion;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     AppName, Builder, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     StalledStreamProtectionConfig,
 };
-use aws_smithy_async::time::TimeSource;
-use aws_smithy_http_client::tls;
-use aws_types::service_config::ServiceConfigKey;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 
-use crate::config::StoreSettings;
-use crate::error::{Error, ErrorKind, Result};
-use crate::store::credentials::CachedCredentials;
+use crate::store::resolved::Resolved;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const FALLBACK_REGION: &str = "us-east-1";
-/// A correction beyond this is worth a warning: over plain http anybody on the way can move our clock.
-const REMARKABLE_SKEW_SECONDS: i64 = 300;
-
-/// A clock that can be set to the server's.
-#[derive(Clone, Debug, Default)]
-struct CorrectedClock {
-    offset_seconds: Arc<AtomicI64>,
-}
-
-impl TimeSource for CorrectedClock {
-    fn now(&self) -> SystemTime {
-        let offset = self.offset_seconds.load(Ordering::Relaxed);
-        let by = Duration::from_secs(offset.unsigned_abs());
-        if offset < 0 {
-            SystemTime::now() - by
-        } else {
-            SystemTime::now() + by
-        }
+/// The settings of a client, all but its HTTP client.
+pub(super) fn of_client(resolved: &Resolved) -> Builder {
+    let mut builder = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(resolved.region.clone()))
+        .force_path_style(!resolved.is_aws())
+        .time_source(resolved.clock.clone())
+        // Our own correction is reported and lasts for the run; the SDK's would be silent.
+        .disable_clock_skew_correction(true)
+        .identity_cache(IdentityCache::no_cache())
+        .app_name(AppName::new("s3haul").expect("a plain word is an application name"))
+        // Our layer retries, our watch sees stalls, our code computes checksums: see `store::retry`.
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    builder.set_endpoint_url(resolved.endpoint_url.clone());
+    match &resolved.credentials {
+        Some(credentials) => builder.credentials_provider(credentials.clone()),
+        None => builder.allow_no_auth(),
     }
-}
-
-/// What was found out about server and credentials.
-#[derive(Debug)]
-pub(in crate::store) struct Resolved {
-    endpoint_url: Option<String>,
-    region: String,
-    credentials: Option<CachedCredentials>,
-    clock: CorrectedClock,
-    pub(super) trust: Option<tls::TlsContext>,
-}
-
-impl Resolved {
-    pub(in crate::store) async fn new(settings: &StoreSettings) -> Result<Self> {
-        let shared_config = load(settings).await;
-        let endpoint_url = endpoint_url(settings, &shared_config);
-        if let Some(url) = &endpoint_url {
-            // The same check as for the flag, now for what the environment or the profile says.
-            let found = StoreSettings {
-                endpoint_url: Some(url.clone()),
-                ..StoreSettings::default()
-            };
-            found.validate()?;
-        }
-        let is_aws = endpoint_url.as_deref().is_none_or(is_aws_host);
-        let region = region(settings, is_aws).await;
-        let trust = settings.ca_file.as_deref().map(read_trust).transpose()?;
-        let credentials = credentials(settings, is_aws, &region).await;
-        if let Some(credentials) = &credentials {
-            let found = credentials
-                .get()
-                .await
-                .map_err(|error| no_credentials(settings, error))?;
-            check_printable(&found)?;
-        }
-        Ok(Self {
-            endpoint_url,
-            region,
-            credentials,
-            clock: CorrectedClock::default(),
-            trust,
-        })
-    }
-
-    pub(in crate::store) fn is_aws(&self) -> bool {
-        self.endpoint_url.as_deref().is_none_or(is_aws_host)
-    }
-
-    pub(in crate::store) fn is_https(&self) -> bool {
-        self.endpoint_url
-            .as_deref()
-            .is_none_or(|url| url.starts_with("https:"))
-    }
-
-    pub(in crate::store) fn endpoint(&self) -> String {
-        self.endpoint_url
-            .clone()
-            .unwrap_or_else(|| format!("Amazon S3 in {}", self.region))
-    }
-
-    pub(in crate::store) fn region(&self) -> &str {
-        &self.region
-    }
-
-    /// The settings of a client, all but its HTTP client.
-    pub(super) fn client_config(&self) -> Builder {
-        let mut builder = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(self.region.clone()))
-            .force_path_style(!self.is_aws())
-            .time_source(self.clock.clone())
-            // Our own correction is reported and lasts for the run; the SDK's would be silent.
-            .disable_clock_skew_correction(true)
-            .identity_cache(IdentityCache::no_cache())
-            .app_name(AppName::new("s3haul").expect("a plain word is an application name"))
-            // Our layer retries, our watch sees stalls, our code computes checksums: see `store::retry`.
-            .retry_config(RetryConfig::disabled())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        builder.set_endpoint_url(self.endpoint_url.clone());
-        match &self.credentials {
-            Some(credentials) => builder.credentials_provider(credentials.clone()),
-            None => builder.allow_no_auth(),
-        }
-    }
-
-    /// Takes over the server's clock.
-    pub(super) fn correct_clock(&self, server_time: Option<SystemTime>) {
-        let Some(server_time) = server_time else { return };
-        let offset = match server_time.duration_since(SystemTime::now()) {
-            Ok(ahead) => i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX),
-            Err(behind) => -i64::try_from(behind.duration().as_secs()).unwrap_or(i64::MAX),
-        };
-        let before = self.clock.offset_seconds.swap(offset, Ordering::Relaxed);
-        if before != offset && offset.abs() > REMARKABLE_SKEW_SECONDS {
-            tracing::warn!(
-                seconds = offset,
-                "this machine's clock differs from the server's; requests are signed with the server's time"
-            );
-        }
-    }
-
-    pub(super) async fn forget_credentials(&self) {
-        if let Some(credentials) = &self.credentials {
-            credentials.expire().await;
-        }
-    }
-}
-
-/// Profile and environment, without credentials and without asking the instance metadata for a region.
-async fn load(settings: &StoreSettings) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .no_credentials()
-        .region(Region::from_static(FALLBACK_REGION));
-    if let Some(profile) = &settings.profile {
-        loader = loader.profile_name(profile);
-    }
-    loader.load().await
-}
-
-fn endpoint_url(settings: &StoreSettings, shared_config: &SdkConfig) -> Option<String> {
-    let for_s3 = || {
-        let key = ServiceConfigKey::builder()
-            .service_id("S3")
-            .env("AWS_ENDPOINT_URL")
-            .profile("endpoint_url")
-            .build()
-            .expect("all three fields are set");
-        shared_config.service_config()?.load_config(key)
-    };
-    let found = settings
-        .endpoint_url
-        .clone()
-        .or_else(for_s3)
-        .or_else(|| shared_config.endpoint_url().map(str::to_owned))
-        .or_else(|| std::env::var("S3_ENDPOINT_URL").ok());
-    found.filter(|url| !url.is_empty())
-}
-
-fn is_aws_host(url: &str) -> bool {
-    let host = url
-        .parse::<::http::Uri>()
-        .ok()
-        .and_then(|uri| uri.host().map(str::to_owned));
-    host.is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
-}
-
-async fn region(settings: &StoreSettings, is_aws: bool) -> String {
-    if let Some(region) = &settings.region {
-        return region.clone();
-    }
-    let found = if is_aws {
-        let mut chain = aws_config::default_provider::region::Builder::default();
-        if let Some(profile) = &settings.profile {
-            chain = chain.profile_name(profile);
-        }
-        chain.build().region().await
-    } else {
-        let mut profile_region = ProfileFileRegionProvider::builder();
-        if let Some(profile) = &settings.profile {
-            profile_region = profile_region.profile_name(profile);
-        }
-        RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-            .or_else(profile_region.build())
-            .region()
-            .await
-    };
-    found.map_or_else(|| FALLBACK_REGION.to_owned(), |region| region.to_string())
-}
-
-async fn credentials(settings: &StoreSettings, is_aws: bool, region: &str) -> Option<CachedCredentials> {
-    if settings.anonymous {
-        return None;
-    }
-    let provider = if let Some(fixed) = &settings.credentials {
-        SharedCredentialsProvider::new(Credentials::new(
-            fixed.access_key.clone(),
-            fixed.secret_key.expose(),
-            None,
-            None,
-            "s3haul",
-        ))
-    } else if is_aws {
-        let mut chain = DefaultCredentialsChain::builder().region(Region::new(region.to_owned()));
-        if let Some(profile) = &settings.profile {
-            chain = chain.profile_name(profile);
-        }
-        SharedCredentialsProvider::new(chain.build().await)
-    } else {
-        CachedCredentials::without_instance_metadata(settings.profile.as_deref())
-    };
-    Some(CachedCredentials::new(provider))
-}
-
-/// Credentials travel in headers; one with a line break, as from a file with other line ends, cannot.
-fn check_printable(credentials: &Credentials) -> Result<()> {
-    let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    if printable(credentials.access_key_id()) && credentials.session_token().is_none_or(printable) {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Credentials,
-        "the access key or session token holds a space or control character",
-    )
-    .with_hint("look for a line break at its end"))
-}
-
-fn no_credentials(
-    settings: &StoreSettings,
-    error: aws_credential_types::provider::error::CredentialsError,
-) -> Error {
-    let message = match &settings.profile {
-        Some(profile) => format!("no credentials could be had from profile '{profile}'"),
-        None => "no credentials were found".to_owned(),
-    };
-    Error::new(ErrorKind::Credentials, message).with_source(error).with_hint(
-        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --profile, or --no-sign-request for a public bucket",
-    )
-}
-
-/// A garbage file would make the HTTP client panic later, so it is read and checked here.
-fn read_trust(path: &Path) -> Result<tls::TlsContext> {
-    let unusable = |what: &str| {
-        Error::new(
-            ErrorKind::Configuration,
-            format!("certificate file '{}' {what}", path.display()),
-        )
-        .with_hint("--ca-file takes a PEM file with '-----BEGIN CERTIFICATE-----' blocks")
-    };
-    let pem = fs::read(path).map_err(|error| unusable("cannot be read").with_source(error))?;
-    let certificates = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable("is not valid PEM").with_source(error))?;
-    if certificates.is_empty() {
-        return Err(unusable("holds no certificate"));
-    }
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in certificates {
-        roots
-            .add(certificate)
-            .map_err(|error| unusable("holds something that is no certificate").with_source(error))?;
-    }
-    let trust = tls::TrustStore::default()
-        .with_native_roots(true)
-        .with_pem_certificate(pem);
-    tls::TlsContext::builder()
-        .with_trust_store(trust)
-        .build()
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::Configuration,
-                format!("certificate file '{}' cannot be used", path.display()),
-            )
-            .with_source(error)
-        })
 }

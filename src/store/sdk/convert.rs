@@ -11,7 +11,7 @@ use crate::store::{
 };
 
 /// `a=b&c=d`, percent-encoded, as the tagging header wants it.
-pub(super) fn tagging(attributes: &ObjectAttributes) -> Option<String> {
+pub(in crate::store) fn tagging(attributes: &ObjectAttributes) -> Option<String> {
     let encode = |text: &str| -> String {
         let mut encoded = String::new();
         for byte in text.bytes() {
@@ -132,6 +132,15 @@ pub(super) fn stored(
     checksum: Option<Checksum>,
     encryption: Option<&ServerSideEncryption>,
 ) -> StoreResult<Stored> {
+    check_stored(etag, checksum, encryption.map(ServerSideEncryption::as_str))
+}
+
+/// The same with the server's own words.
+pub(in crate::store) fn check_stored(
+    etag: Option<&str>,
+    checksum: Option<Checksum>,
+    encryption: Option<&str>,
+) -> StoreResult<Stored> {
     let etag = unquoted(etag);
     if etag.is_empty() {
         return Err(StoreError::new(
@@ -139,15 +148,14 @@ pub(super) fn stored(
             "the server said yes without an ETag, so nothing proves that it stored anything",
         ));
     }
-    let opaque_etag = encryption.is_some_and(|encryption| *encryption != ServerSideEncryption::Aes256);
     Ok(Stored {
         etag,
         checksum,
-        opaque_etag,
+        opaque_etag: encryption.is_some_and(|encryption| encryption != "AES256"),
     })
 }
 
-pub(super) fn unquoted(etag: Option<&str>) -> String {
+pub(in crate::store) fn unquoted(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }
 

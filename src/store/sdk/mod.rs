@@ -10,23 +10,24 @@ mod operations;
 mod server_date;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::CreateUnhandledError;
 
+use self::http::PooledClient;
+use super::StoreResult;
+use super::attempt::Attempt;
 use super::body::Progress;
 use super::connector::Shared;
-use super::{StoreError, StoreErrorKind, StoreResult};
-use crate::config::{RetrySettings, TransferSettings};
-use crate::error::Result;
+use super::http::Pool;
+use super::resolved::Resolved;
+use crate::config::RetrySettings;
 
-pub(super) use config::Resolved;
-
-/// A kernel may hold this much of a body that the transport has handed over.
-const KERNEL_BUFFER_BYTES: u64 = 4 * 1024 * 1024;
+pub(super) use convert::{check_stored, tagging};
 
 /// One bucket through one SDK client with a connection pool of its own.
 pub(super) struct SdkStore {
@@ -35,29 +36,37 @@ pub(super) struct SdkStore {
     shared: Arc<Shared>,
     bucket: String,
     limits: RetrySettings,
+    /// The body is part of the signature.
+    signs_payload: bool,
 }
 
 impl SdkStore {
+    /// A store whose connections come from `pool`.
     pub(super) fn new(
         resolved: &Arc<Resolved>,
         shared: &Arc<Shared>,
-        transfer: &TransferSettings,
+        limits: RetrySettings,
         bucket: &str,
-        max_connections: usize,
-    ) -> Result<Self> {
-        let http_client = http::client(resolved, shared, max_connections)?;
-        let config = resolved.client_config().http_client(http_client).build();
-        Ok(Self {
+        (pool, signs_payload): (&Arc<Pool>, bool),
+    ) -> Self {
+        let http_client = PooledClient {
+            pool: pool.clone(),
+            path_style: !resolved.is_aws(),
+        };
+        let config = config::of_client(resolved)
+            .http_client(SharedHttpClient::new(http_client))
+            .build();
+        Self {
             client: Client::from_conf(config),
             resolved: resolved.clone(),
             shared: shared.clone(),
             bucket: bucket.to_owned(),
-            limits: transfer.retry,
-        })
+            limits,
+            signs_payload,
+        }
     }
 
-    /// Runs one request under the stall limits and turns its error into ours. Corrects the clock and forgets
-    /// expired credentials, so that a retry can succeed.
+    /// Runs one request and turns its error into ours.
     async fn send<T, E>(
         &self,
         progress: &Progress,
@@ -73,39 +82,13 @@ impl SdkStore {
             + aws_sdk_s3::error::ProvideErrorMetadata
             + 'static,
     {
-        let drain = body_bytes.min(KERNEL_BUFFER_BYTES) / self.limits.slowest_link.bytes().max(1);
-        let answer_limit = answer_limit + Duration::from_secs(drain);
-        let outcome = tokio::select! {
-            outcome = request => outcome,
-            stalled = watch(progress, self.limits.stall_limit, answer_limit) => return Err(stalled),
+        let attempt = Attempt {
+            progress,
+            body_bytes,
+            answer_limit,
+            limits: &self.limits,
         };
-        let error = match outcome {
-            Ok(value) => return Ok(value),
-            Err(error) => error::convert(&error),
-        };
-        match error.kind {
-            StoreErrorKind::ClockSkew => self.resolved.correct_clock(error.server_time),
-            StoreErrorKind::ExpiredCredentials => self.resolved.forget_credentials().await,
-            _ => {}
-        }
-        Err(error)
-    }
-}
-
-/// Ends when the body has not moved for `stall_limit`, or the answer takes longer than `answer_limit`.
-async fn watch(progress: &Progress, stall_limit: Duration, answer_limit: Duration) -> StoreError {
-    loop {
-        let handed_over = progress.is_handed_over();
-        let limit = if handed_over { answer_limit } else { stall_limit };
-        let deadline = progress.last_moved() + limit;
-        if Instant::now() >= deadline {
-            let message = if handed_over {
-                format!("the server did not answer within {} s", limit.as_secs())
-            } else {
-                format!("the server took no byte for {} s", limit.as_secs())
-            };
-            return StoreError::new(StoreErrorKind::Stalled, message);
-        }
-        tokio::time::sleep_until(deadline.into()).await;
+        let request = async { request.await.map_err(|error| error::convert(&error)) };
+        attempt.run(&self.resolved, request).await
     }
 }

@@ -81,9 +81,12 @@ impl ObjectStore for SdkStore {
             .content_length(Self::content_length(length))
             .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
         let call = with_properties!(call, &request.properties);
-        let call = with_checksum!(call, &request.checksum)
-            .customize()
-            .disable_payload_signing();
+        let call = with_checksum!(call, &request.checksum).customize();
+        let call = if self.signs_payload {
+            call
+        } else {
+            call.disable_payload_signing()
+        };
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;
@@ -127,9 +130,12 @@ impl ObjectStore for SdkStore {
             .part_number(i32::try_from(request.number).expect("part numbers end at 10,000"))
             .body(body)
             .content_length(Self::content_length(length));
-        let call = with_checksum!(call, &request.checksum)
-            .customize()
-            .disable_payload_signing();
+        let call = with_checksum!(call, &request.checksum).customize();
+        let call = if self.signs_payload {
+            call
+        } else {
+            call.disable_payload_signing()
+        };
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;

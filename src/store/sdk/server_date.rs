@@ -7,7 +7,7 @@ use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 
-use super::error::parse_http_date;
+use crate::store::answer::parse_http_date;
 
 /// Hand a clone to one request, and ask afterwards.
 #[derive(Clone, Debug, Default)]

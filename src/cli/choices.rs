@@ -1,0 +1,107 @@
+//! Flags whose values are words, with what `--help` says of each.
+
+use clap::ValueEnum;
+
+use crate::config::{ClientMode, Engine, PayloadSigning, StrategyKind};
+
+/// `--strategy` as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StrategyArg {
+    /// The best one for this run; the summary says which
+    Auto,
+    /// One request at a time
+    Sequential,
+    /// N OS threads pulling from one bounded queue
+    Threads,
+    /// N OS threads; the list is split beforehand into 4N chunks
+    Chunked,
+    /// One OS thread for each file, at most 1,024 without --force
+    ThreadPerFile,
+    /// Event loops with N requests in flight; see --event-loops
+    Async,
+    /// N child processes
+    Processes,
+    /// Child processes x threads; see --processes
+    Hybrid,
+}
+
+impl StrategyArg {
+    pub(super) fn kind(self) -> Option<StrategyKind> {
+        Some(match self {
+            Self::Auto => return None,
+            Self::Sequential => StrategyKind::Sequential,
+            Self::Threads => StrategyKind::Threads,
+            Self::Chunked => StrategyKind::Chunked,
+            Self::ThreadPerFile => StrategyKind::ThreadPerFile,
+            Self::Async => StrategyKind::Async,
+            Self::Processes => StrategyKind::Processes,
+            Self::Hybrid => StrategyKind::Hybrid,
+        })
+    }
+}
+
+/// `--client` as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ClientArg {
+    /// The best one for the strategy
+    Auto,
+    /// One client for all (for each process, with hybrid); not with processes
+    Shared,
+    /// Each worker has its own client and connections
+    PerWorker,
+    /// A fresh client and connection for every object and part
+    PerUpload,
+}
+
+impl ClientArg {
+    pub(super) fn mode(self) -> Option<ClientMode> {
+        match self {
+            Self::Auto => None,
+            Self::Shared => Some(ClientMode::Shared),
+            Self::PerWorker => Some(ClientMode::PerWorker),
+            Self::PerUpload => Some(ClientMode::PerUpload),
+        }
+    }
+}
+
+/// `--engine` as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum EngineArg {
+    /// direct; sdk for Amazon S3 itself, where direct could not be tried, and for directory buckets
+    Auto,
+    /// Uploads on requests of our own, everything else through the SDK
+    Direct,
+    /// Every request through the AWS SDK
+    Sdk,
+}
+
+impl From<EngineArg> for Engine {
+    fn from(typed: EngineArg) -> Self {
+        match typed {
+            EngineArg::Auto => Self::Auto,
+            EngineArg::Direct => Self::Direct,
+            EngineArg::Sdk => Self::Sdk,
+        }
+    }
+}
+
+/// `--payload-signing` as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SigningArg {
+    /// Over plain http to another machine; not over TLS, not on loopback
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl From<SigningArg> for PayloadSigning {
+    fn from(typed: SigningArg) -> Self {
+        match typed {
+            SigningArg::Auto => Self::Auto,
+            SigningArg::Always => Self::Always,
+            SigningArg::Never => Self::Never,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What the server answers to a PUT.
+
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt as _, Limited};
+use serde::Deserialize;
+
+use super::request::checksum_header;
+use crate::config::ChecksumAlgorithm;
+use crate::store::answer::ErrorAnswer;
+use crate::store::http::{AnswerBody, failed, is_html};
+use crate::store::sdk::check_stored;
+use crate::store::{Checksum, StoreError, StoreErrorKind, StoreResult, Stored};
+
+/// An answer to a PUT is short; what is longer is not read to its end.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// The stored object or part that the answer tells of.
+pub(super) async fn stored(
+    response: Response<AnswerBody>,
+    algorithm: ChecksumAlgorithm,
+) -> StoreResult<Stored> {
+    let (head, body) = response.into_parts();
+    let header = |name: &str| text(&head.headers, name);
+    // Read also on success: the connection is free only after the last byte.
+    let body = read(body).await?;
+    if !head.status.is_success() {
+        let (code, message) = error_in(&body);
+        return Err(ErrorAnswer {
+            status: head.status.as_u16(),
+            code: code.as_deref(),
+            message: message.as_deref(),
+            is_html: is_html(&head.headers),
+            header: &header,
+        }
+        .into_error());
+    }
+    if is_html(&head.headers) {
+        return Err(StoreError::html());
+    }
+    let checksum = header(checksum_header(algorithm)).map(|value| Checksum {
+        algorithm,
+        value: value.to_owned(),
+    });
+    check_stored(header("etag"), checksum, header("x-amz-server-side-encryption"))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+async fn read(body: AnswerBody) -> StoreResult<bytes::Bytes> {
+    use http_body::Body as _;
+    if body.is_end_stream() {
+        return Ok(bytes::Bytes::new());
+    }
+    let collected = Limited::new(body, MAX_BODY_BYTES).collect().await;
+    collected
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| match error.downcast_ref::<hyper::Error>() {
+            Some(error) => failed(error),
+            None => StoreError::new(StoreErrorKind::NotCredible, "the answer to a PUT does not end"),
+        })
+}
+
+/// What an S3 error document says.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct ErrorDocument {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+/// Code and message of an S3 error document; none of what is not one.
+fn error_in(body: &[u8]) -> (Option<String>, Option<String>) {
+    let document: ErrorDocument = quick_xml::de::from_reader(body).unwrap_or_default();
+    let filled = |text: &String| !text.is_empty();
+    (document.code.filter(filled), document.message.filter(filled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_document_tells_code_and_message() {
+        for (body, code, message) in [
+            (
+                "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>a &amp; b&#33;</Message><Resource>/x</Resource></Error>",
+                Some("NoSuchKey"),
+                Some("a & b!"),
+            ),
+            ("<Error><Code>SlowDown</Code></Error>", Some("SlowDown"), None),
+            ("<Error><Code></Code></Error>", None, None),
+            ("<html><Error><Code>X</Code></Error></html>", None, None),
+            ("", None, None),
+            ("not xml < at all", None, None),
+        ] {
+            let (found_code, found_message) = error_in(body.as_bytes());
+            assert_eq!(
+                (found_code.as_deref(), found_message.as_deref()),
+                (code, message),
+                "{body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One HTTP/1.1 connection: addresses, TCP, TLS, hyper's handshake.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+
+use super::body::RequestBody;
+use crate::error::chain;
+use crate::store::{StoreError, StoreErrorKind, StoreResult};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a request goes: all requests to one address may share its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Address {
+    pub(in crate::store) is_tls: bool,
+    /// Name or number, IPv6 without brackets.
+    pub(in crate::store) host: String,
+    pub(in crate::store) port: u16,
+}
+
+impl Address {
+    /// The address in `uri`; none when it names no host.
+    pub(in crate::store) fn of(uri: &http::Uri) -> Option<Self> {
+        let is_tls = uri.scheme_str() == Some("https");
+        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+        Some(Self {
+            is_tls,
+            host: host.to_owned(),
+            port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+        })
+    }
+}
+
+/// Opens connections.
+pub(super) struct Dialer {
+    tls: Option<TlsConnector>,
+    /// Which of several addresses of a name comes first; the next connection begins with the next one.
+    turn: AtomicUsize,
+}
+
+fn unreachable(message: impl std::fmt::Display) -> StoreError {
+    StoreError::new(StoreErrorKind::Unreachable, format!("no connection: {message}"))
+}
+
+impl Dialer {
+    /// Without `tls`, only plain http is possible.
+    pub(super) fn new(tls: Option<Arc<rustls::ClientConfig>>) -> Self {
+        Self {
+            tls: tls.map(TlsConnector::from),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// A new connection, driven by a task on the current runtime.
+    pub(super) async fn dial(&self, address: &Address) -> StoreResult<SendRequest<RequestBody>> {
+        let connecting = async {
+            let stream = self.connect(address).await?;
+            if !address.is_tls {
+                return handshake(stream).await;
+            }
+            let no_tls = |message: String| StoreError::new(StoreErrorKind::Tls, format!("TLS: {message}"));
+            let Some(connector) = &self.tls else {
+                return Err(no_tls("not set up for this endpoint".to_owned()));
+            };
+            let name = ServerName::try_from(address.host.clone())
+                .map_err(|error| no_tls(format!("'{}': {error}", address.host)))?;
+            handshake(
+                connector
+                    .connect(name, stream)
+                    .await
+                    .map_err(|error| tls_error(&error))?,
+            )
+            .await
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .unwrap_or_else(|_| Err(unreachable("the server did not answer in time")))
+    }
+
+    /// The first address that answers, beginning with another one each time.
+    async fn connect(&self, Address { host, port, .. }: &Address) -> StoreResult<TcpStream> {
+        let addresses: Vec<SocketAddr> = lookup_host((host.as_str(), *port))
+            .await
+            .map_err(|error| unreachable(format!("'{host}' is not known: {error}")))?
+            .collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut failed = None;
+        for offset in 0..addresses.len() {
+            match TcpStream::connect(addresses[(turn + offset) % addresses.len()]).await {
+                Ok(stream) => {
+                    // A request is written whole; waiting for more of it would only delay it.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(match failed {
+            // Ours to mend by waiting, not the server's: too many open files, no free port.
+            Some(error) if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+                StoreError::new(StoreErrorKind::Connection, format!("no connection: {error}"))
+            }
+            Some(error) => unreachable(error),
+            None => unreachable(format!("'{host}' has no address")),
+        })
+    }
+}
+
+fn tls_error(error: &io::Error) -> StoreError {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        Some(cause) => StoreError::new(StoreErrorKind::Tls, format!("TLS: {cause}")),
+        None => StoreError::new(
+            StoreErrorKind::Connection,
+            format!("the connection was lost in the TLS handshake: {error}"),
+        ),
+    }
+}
+
+async fn handshake<T>(stream: T) -> StoreResult<SendRequest<RequestBody>>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| StoreError::new(StoreErrorKind::Connection, chain(&error)))?;
+    tokio::spawn(async move {
+        // Whoever has a request on it hears of the trouble; between requests nobody needs to.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}

@@ -1,0 +1,104 @@
+//! HTTP/1.1 for both engines: one bounded pool a store, connections counted, answers looked at.
+//!
+//! Knows hyper and rustls; knows nothing of S3 but how its servers name themselves.
+
+mod body;
+mod connection;
+mod pool;
+mod tls;
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, Response};
+
+use super::connector::ServerKind;
+use super::{StoreError, StoreErrorKind, StoreResult};
+use crate::error::chain;
+
+pub(super) use body::{AnswerBody, RequestBody};
+pub(super) use connection::Address;
+pub(super) use pool::Pool;
+pub(super) use tls::client_config;
+
+/// Every cause of an error, from the outside in. `io::Error` passes over what it wraps in `source()`, so its
+/// inner error is taken by `get_ref`.
+pub(super) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped
+            .map(|inner| inner as &(dyn StdError + 'static))
+            .or_else(|| error.source());
+        Some(error)
+    })
+}
+
+impl Pool {
+    /// Sends `request`, whose URI is in origin form, to `address`, and returns the head of the answer. A
+    /// connection that the server closed between requests is replaced, once, without a word: nothing of this
+    /// request has gone out on it. Dropping the future closes the connection.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        address: &Address,
+        request: Request<RequestBody>,
+    ) -> StoreResult<Response<AnswerBody>> {
+        let mut lease = self.lease(address).await?;
+        let first = match lease.sender.try_send_request(request).await {
+            Ok(response) => Ok(response),
+            Err(mut error) => match error.take_message() {
+                None => Err(error.into_error()),
+                Some(request) => {
+                    lease.renew().await?;
+                    lease.sender.send_request(request).await
+                }
+            },
+        };
+        let response = first.map_err(|error| failed(&error))?;
+        if self.shared.server.get().is_none()
+            && let Some(server) = response.headers().get(http::header::SERVER)
+            && let Ok(server) = server.to_str()
+        {
+            // The first answer decides; who comes second finds the same.
+            let _ = self.shared.server.set(ServerKind::from_header(server));
+        }
+        Ok(response.map(|incoming| AnswerBody::new(incoming, lease)))
+    }
+}
+
+/// No answer.
+pub(super) fn failed(error: &hyper::Error) -> StoreError {
+    let io_kind = |kind| {
+        causes(error)
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|cause| cause.kind() == kind)
+    };
+    if error.is_user() && io_kind(io::ErrorKind::UnexpectedEof) {
+        return StoreError::new(
+            StoreErrorKind::LocalRead,
+            "the file became shorter while it was sent",
+        );
+    }
+    if error.is_parse() {
+        return StoreError::new(
+            StoreErrorKind::NotCredible,
+            format!("the answer is not HTTP: {}", chain(error)),
+        );
+    }
+    let innermost = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    StoreError::new(
+        StoreErrorKind::Connection,
+        format!("the connection was lost: {innermost}"),
+    )
+}
+
+/// True when the answer calls itself an HTML page.
+pub(super) fn is_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|content_type| content_type.as_bytes().starts_with(b"text/html"))
+}

@@ -1,0 +1,55 @@
+//! Whom TLS connections trust: the system's certificate authorities and those of `--ca-file`.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The settings of all TLS connections of a process.
+///
+/// # Errors
+/// A `ca_file` that cannot be read or holds no certificate.
+pub(in crate::store) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    // What the system cannot give is not fatal: the server's certificate may be signed by `ca_file`.
+    let native = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(native.certs);
+    if let Some(path) = ca_file {
+        add_file(&mut roots, path)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(error))?;
+    Ok(Arc::new(
+        builder.with_root_certificates(roots).with_no_client_auth(),
+    ))
+}
+
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<()> {
+    let unusable = |what: &str| {
+        Error::new(
+            ErrorKind::Configuration,
+            format!("certificate file '{}' {what}", path.display()),
+        )
+        .with_hint("--ca-file takes a PEM file with '-----BEGIN CERTIFICATE-----' blocks")
+    };
+    let pem = fs::read(path).map_err(|error| unusable("cannot be read").with_source(error))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| unusable("is not valid PEM").with_source(error))?;
+    if certificates.is_empty() {
+        return Err(unusable("holds no certificate"));
+    }
+    for certificate in certificates {
+        roots
+            .add(certificate)
+            .map_err(|error| unusable("holds something that is no certificate").with_source(error))?;
+    }
+    Ok(())
+}
