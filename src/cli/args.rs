@@ -111,7 +111,7 @@ pub(super) struct RunArgs {
           default_value_t = DEFAULT_CONCURRENCY, env = "S3HAUL_CONCURRENCY")]
     pub(super) concurrency: usize,
 
-    /// Threads that run event loops, for --strategy async [default: half the cores, 1 to 4]
+    /// Threads that run event loops, for --strategy async [default: one a core, at most 16]
     #[arg(long, value_name = "K", env = "S3HAUL_EVENT_LOOPS")]
     pub(super) event_loops: Option<usize>,
 

@@ -6,10 +6,11 @@
 mod connect;
 mod feed;
 mod input;
+mod mailbox;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ use crate::strategy::{Choice, Clients, Evidence, Host, StrategyContext, build};
 use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
 use crate::usage;
 
+use self::mailbox::mailbox;
+
 pub use connect::connect;
 pub use feed::{PlannedAction, PlannedFile, plan};
 
@@ -36,8 +39,6 @@ pub use feed::{PlannedAction, PlannedFile, plan};
 const QUEUE_ITEMS: usize = 4_096;
 /// Memory that waiting tasks may take.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// Events that may wait for the collector.
-const EVENT_BACKLOG: usize = 16_384;
 /// Time that aborting what is left over may take.
 const SWEEP_LIMIT: Duration = Duration::from_secs(2);
 
@@ -133,22 +134,18 @@ pub fn upload(
         );
     }
     let started = Started::now();
-    let (event_sink, events) = mpsc::sync_channel(EVENT_BACKLOG);
-    let sender = EventSender::new(move |event| {
-        // The collector outlives all senders; it only goes when it panicked, and then the run reports that.
-        let _ = event_sink.send(event);
-    });
+    let (sender, events) = mailbox();
     let (context, tasks) = prepare(request, &choice, &cancel, sender)?;
     let collector = Mutex::new(Collector::default());
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
-            for event in events {
+            events.for_each(|event| {
                 collector
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .fold(&event);
                 monitor.notify(&event);
-            }
+            });
         });
         let run = context.run.clone();
         let transfer = context.transfer.clone();

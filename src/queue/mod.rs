@@ -1,13 +1,15 @@
 //! The one bounded queue between the feeder and the workers; the only backpressure.
 //!
 //! Bounded by items and by the memory that queued tasks take, so that neither a million names nor a thousand
-//! very long ones pile up. Enqueuing blocks when it is full. Many consumers, blocking or async, on any
-//! runtime. The queue is generic: that each task ends in exactly one outcome is the task's own promise (a
-//! dropped task settles itself, see `transfer::Ticket`).
+//! very long ones pile up. Enqueuing blocks when it is full, until it is half empty: feeder and workers would
+//! otherwise wake each other for every single item. Many consumers, blocking or async, on any runtime. The
+//! queue is generic: that each task ends in exactly one outcome is the task's own promise (a dropped task
+//! settles itself, see `transfer::Ticket`).
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 /// What a queued item weighs.
 pub trait Weigh {
@@ -15,45 +17,86 @@ pub trait Weigh {
     fn weight_bytes(&self) -> usize;
 }
 
-struct Queued<T> {
-    item: T,
-    /// Gives the bytes back when the item is taken.
-    _room: OwnedSemaphorePermit,
+struct State<T> {
+    items: VecDeque<(usize, T)>,
+    bytes: usize,
+    closed: bool,
+    receivers: usize,
+    /// The feeder waits for room.
+    is_blocked: bool,
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    /// There is room, or nobody left to take anything.
+    room: Condvar,
+    /// There is an item, or there will be none.
+    filled: Notify,
+    max_items: usize,
+    max_bytes: usize,
+}
+
+impl<T> Shared<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fits(&self, state: &State<T>, weight: usize) -> bool {
+        state.items.is_empty()
+            || (state.items.len() < self.max_items && state.bytes + weight <= self.max_bytes)
+    }
+
+    fn is_half_empty(&self, state: &State<T>) -> bool {
+        state.items.len() <= self.max_items / 2 && state.bytes <= self.max_bytes / 2
+    }
 }
 
 /// The feeder's end. Dropping it closes the queue: what is in it is still taken.
-pub struct Sender<T> {
-    channel: async_channel::Sender<Queued<T>>,
-    room: Arc<Semaphore>,
-    room_bytes: usize,
-}
+pub struct Sender<T>(Arc<Shared<T>>);
 
 /// A worker's end.
-pub struct Receiver<T> {
-    channel: async_channel::Receiver<Queued<T>>,
-}
+pub struct Receiver<T>(Arc<Shared<T>>);
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        Self {
-            channel: self.channel.clone(),
+        self.0.state().receivers += 1;
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.receivers -= 1;
+        if state.receivers == 0 {
+            self.0.room.notify_all();
         }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.0.state().closed = true;
+        self.0.filled.notify_waiters();
     }
 }
 
 /// A queue of at most `items` items and `bytes` bytes, both at least 1.
 pub fn bounded<T: Weigh>(items: usize, bytes: usize) -> (Sender<T>, Receiver<T>) {
-    let (sender, receiver) = async_channel::bounded(items.max(1));
-    let room_bytes = bytes.clamp(1, u32::MAX as usize);
-    let room = Arc::new(Semaphore::new(room_bytes));
-    (
-        Sender {
-            channel: sender,
-            room,
-            room_bytes,
-        },
-        Receiver { channel: receiver },
-    )
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State {
+            items: VecDeque::new(),
+            bytes: 0,
+            closed: false,
+            receivers: 1,
+            is_blocked: false,
+        }),
+        room: Condvar::new(),
+        filled: Notify::new(),
+        max_items: items.max(1),
+        max_bytes: bytes.max(1),
+    });
+    (Sender(shared.clone()), Receiver(shared))
 }
 
 impl<T: Weigh> Sender<T> {
@@ -63,25 +106,58 @@ impl<T: Weigh> Sender<T> {
     /// # Errors
     /// Gives the item back when there is no receiver left.
     pub fn send(&self, item: T) -> Result<(), T> {
-        let weight = item.weight_bytes().clamp(1, self.room_bytes);
-        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-        let room = futures::executor::block_on(self.room.clone().acquire_many_owned(weight));
-        let Ok(room) = room else { return Err(item) };
-        self.channel
-            .send_blocking(Queued { item, _room: room })
-            .map_err(|error| error.0.item)
+        let shared = &self.0;
+        let weight = item.weight_bytes();
+        let mut state = shared.state();
+        while state.receivers > 0 && !shared.fits(&state, weight) {
+            state.is_blocked = true;
+            state = shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.receivers == 0 {
+            return Err(item);
+        }
+        state.bytes += weight;
+        state.items.push_back((weight, item));
+        drop(state);
+        shared.filled.notify_one();
+        Ok(())
     }
 }
 
 impl<T> Receiver<T> {
+    /// What [`Self::receive`] returns; none while it has to wait.
+    fn take(&self) -> Option<Option<T>> {
+        let mut state = self.0.state();
+        let Some((weight, item)) = state.items.pop_front() else {
+            return state.closed.then_some(None);
+        };
+        state.bytes -= weight;
+        if state.is_blocked && self.0.is_half_empty(&state) {
+            state.is_blocked = false;
+            self.0.room.notify_one();
+        }
+        Some(Some(item))
+    }
+
     /// The next item, or `None` when the queue is closed and empty. Cancel-safe: a dropped wait takes nothing.
     pub async fn receive(&self) -> Option<T> {
-        self.channel.recv().await.ok().map(|queued| queued.item)
+        loop {
+            if let Some(outcome) = self.take() {
+                return outcome;
+            }
+            let mut filled = std::pin::pin!(self.0.filled.notified());
+            // Listening begins before the second look, so that what comes in between is heard.
+            filled.as_mut().enable();
+            if let Some(outcome) = self.take() {
+                return outcome;
+            }
+            filled.await;
+        }
     }
 
     /// The same for a thread without a runtime.
     pub fn receive_blocking(&self) -> Option<T> {
-        self.channel.recv_blocking().ok().map(|queued| queued.item)
+        futures::executor::block_on(self.receive())
     }
 }
 

@@ -37,37 +37,27 @@ impl Host {
     /// # Errors
     /// [`ErrorKind::Internal`] when the system gives no event loop or thread.
     pub fn new(choice: &Choice) -> Result<Self> {
-        let threads = match choice.strategy {
-            StrategyKind::Async if choice.event_loops > 1 => choice.event_loops,
-            // OS threads that share a client block on requests whose connections one background thread drives.
+        let on_threads = matches!(
+            choice.strategy,
             StrategyKind::Threads | StrategyKind::Chunked | StrategyKind::ThreadPerFile
-                if choice.client == ClientMode::Shared =>
-            {
-                1
-            }
-            _ => {
-                return Ok(Self {
-                    runtime: own_runtime()?,
-                });
-            }
-        };
-        Self::with_threads(threads)
+        );
+        Self::of(on_threads && choice.client == ClientMode::Shared)
     }
 
     /// The runtime of a worker process: in the background when its threads share a client.
     pub(super) fn for_child(client: ClientMode) -> Result<Self> {
-        if client == ClientMode::Shared {
-            Self::with_threads(1)
-        } else {
-            Ok(Self {
-                runtime: own_runtime()?,
-            })
-        }
+        Self::of(client == ClientMode::Shared)
     }
 
-    fn with_threads(threads: usize) -> Result<Self> {
+    /// OS threads that share a client block on requests whose connections one background thread drives.
+    fn of(in_background: bool) -> Result<Self> {
+        if !in_background {
+            return Ok(Self {
+                runtime: own_runtime()?,
+            });
+        }
         let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
+            .worker_threads(1)
             .enable_all()
             .build()
             .map_err(no_runtime)?;
@@ -165,6 +155,17 @@ impl Clients {
     fn fresh(&self) -> Result<Arc<dyn ObjectStore>> {
         let store = self.connector.open(&self.bucket, 1);
         Ok(retrying(store, &self.connector, self.retry, &self.observer))
+    }
+
+    /// The same clients for an event loop of its own, on the current runtime. The one that all share is, for this
+    /// loop, a part of it with `connections` of its connections.
+    pub(super) fn for_loop(&self, connections: usize) -> Self {
+        let mut own = self.clone();
+        if self.mode == ClientMode::Shared {
+            let store = self.connector.open(&self.bucket, connections);
+            own.shared = retrying(store, &self.connector, self.retry, &self.observer);
+        }
+        own
     }
 
     /// What one worker uses. Call it on the worker's runtime.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::ThreadId;
 
@@ -102,14 +102,14 @@ pub struct WorkersSummary {
 }
 
 /// A future that notes which threads poll it.
-pub(super) struct Polled<F> {
+pub(super) struct Polled<'a, F> {
     future: Pin<Box<F>>,
-    evidence: Arc<Evidence>,
+    evidence: &'a Evidence,
     last: Option<ThreadId>,
 }
 
-impl<F: Future> Polled<F> {
-    pub(super) fn new(future: F, evidence: Arc<Evidence>) -> Self {
+impl<'a, F: Future> Polled<'a, F> {
+    pub(super) fn new(future: F, evidence: &'a Evidence) -> Self {
         Self {
             future: Box::pin(future),
             evidence,
@@ -118,7 +118,7 @@ impl<F: Future> Polled<F> {
     }
 }
 
-impl<F: Future> Future for Polled<F> {
+impl<F: Future> Future for Polled<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {

@@ -31,6 +31,9 @@ pub use child::child_main;
 pub use clients::{Clients, Host};
 pub use evidence::{ChildUsage, Evidence, WorkersSummary};
 
+/// More loops than this are never better: a server or network is the limit long before.
+const MOST_LOOPS: usize = 16;
+
 /// What a strategy works with.
 pub struct StrategyContext {
     /// Where tasks come from.
@@ -49,22 +52,6 @@ pub struct StrategyContext {
     pub gate: Option<Arc<dyn Gate>>,
     /// What a test can count afterwards.
     pub evidence: Arc<Evidence>,
-}
-
-impl StrategyContext {
-    /// Another handle on the same run, for workers that outlive a borrow.
-    fn share(&self) -> Self {
-        Self {
-            tasks: self.tasks.clone(),
-            run: self.run.clone(),
-            clients: self.clients.clone(),
-            transfer: self.transfer.clone(),
-            config: self.config.clone(),
-            bucket_policy: self.bucket_policy,
-            gate: self.gate.clone(),
-            evidence: self.evidence.clone(),
-        }
-    }
 }
 
 /// A way to upload. Object-safe and blocking: each owns what it runs on.
@@ -105,8 +92,8 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Fills in what was left open. On a machine with few cores one event loop uses the least CPU for an
-    /// object, because no lock is contended and no thread woken; more cores get more loops.
+    /// Fills in what was left open. Event loops, one a core, use the least CPU for an object: no lock is
+    /// contended and no thread woken.
     pub fn new(config: &Config) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let run = &config.run;
@@ -122,10 +109,7 @@ impl Choice {
         };
         let concurrency = concurrency.min(most_in_flight(strategy, client, usage::open_file_limit()));
         let event_loops = match strategy {
-            StrategyKind::Async => run
-                .event_loops
-                .unwrap_or((cores / 2).clamp(1, 4))
-                .min(concurrency),
+            StrategyKind::Async => run.event_loops.unwrap_or(cores.min(MOST_LOOPS)).min(concurrency),
             _ => 0,
         };
         let processes = match strategy {

@@ -11,6 +11,10 @@ pub(super) struct Sequential;
 
 impl Strategy for Sequential {
     fn run(&self, context: &StrategyContext) -> Result<()> {
-        context.clients.host().runtime.block_on(work(0, context))
+        context
+            .clients
+            .host()
+            .runtime
+            .block_on(work(0, &context.clients, context))
     }
 }

@@ -13,7 +13,7 @@ impl Strategy for Threads {
     fn run(&self, context: &StrategyContext) -> Result<()> {
         let count = context.config.run.concurrency;
         on_threads(0..count, &context.evidence, |worker, _| {
-            block_on(context, work(worker, context))?
+            block_on(context, work(worker, &context.clients, context))?
         })
     }
 }

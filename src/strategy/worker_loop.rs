@@ -1,14 +1,13 @@
 //! The loop that all in-process workers run, and the threads they run it on.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::thread;
 
 use futures::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::StrategyContext;
-use super::clients::{WorkerClients, own_runtime};
+use super::clients::{Clients, WorkerClients, own_runtime};
 use super::evidence::Evidence;
 use crate::config::{ClientMode, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,8 +23,8 @@ pub(super) fn in_process(worker: usize) -> WorkerId {
 }
 
 /// Pulls tasks until there are none. A task that panics settles itself as lost; the worker goes on.
-pub(super) async fn work(worker: usize, context: &StrategyContext) -> Result<()> {
-    let clients = context.clients.for_worker()?;
+pub(super) async fn work(worker: usize, clients: &Clients, context: &StrategyContext) -> Result<()> {
+    let clients = clients.for_worker()?;
     while let Some(task) = context.tasks.receive().await {
         do_task(task, worker, &clients, context).await?;
     }
@@ -62,7 +61,17 @@ pub(super) fn block_on<F: Future>(context: &StrategyContext, future: F) -> Resul
 /// Runs `body` on a scoped OS thread for each of `lots` and joins them all. The first error is returned after that.
 pub(super) fn on_threads<T: Send>(
     lots: impl IntoIterator<Item = T>,
-    evidence: &Arc<Evidence>,
+    evidence: &Evidence,
+    body: impl Fn(usize, T) -> Result<()> + Sync,
+) -> Result<()> {
+    on_threads_and_here(lots, evidence, || Ok(()), body)
+}
+
+/// The same while `here` runs on the calling thread.
+pub(super) fn on_threads_and_here<T: Send>(
+    lots: impl IntoIterator<Item = T>,
+    evidence: &Evidence,
+    here: impl FnOnce() -> Result<()>,
     body: impl Fn(usize, T) -> Result<()> + Sync,
 ) -> Result<()> {
     thread::scope(|scope| {
@@ -83,6 +92,9 @@ pub(super) fn on_threads<T: Send>(
                     break;
                 }
             }
+        }
+        if outcome.is_ok() {
+            outcome = here();
         }
         for handle in handles {
             let joined = handle
