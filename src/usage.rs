@@ -1,8 +1,15 @@
 //! What this process has used: CPU time and memory, from the kernel's own books.
 
 use std::fs;
+use std::sync::LazyLock;
 
 use rustix::time::{ClockId, clock_gettime};
+
+/// This process's number. Asked for once: every record carries it, and the kernel is asked anew each time else.
+pub fn process_id() -> u32 {
+    static ID: LazyLock<u32> = LazyLock::new(std::process::id);
+    *ID
+}
 
 /// User and system time of this process in seconds, all threads together, children not.
 pub fn cpu_seconds() -> f64 {

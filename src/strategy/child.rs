@@ -117,7 +117,7 @@ fn beat(output: &Output, ended: &mpsc::Receiver<()>) {
 
 fn usage(connector: &Connector) -> ChildUsage {
     ChildUsage {
-        pid: std::process::id(),
+        pid: crate::usage::process_id(),
         cpu_seconds: crate::usage::cpu_seconds(),
         peak_rss_bytes: crate::usage::peak_rss_bytes(),
         connections_opened: connector.connections_opened(),

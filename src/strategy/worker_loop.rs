@@ -18,7 +18,7 @@ use crate::transfer::{LocalSteps, Task, drive};
 pub(super) fn in_process(worker: usize) -> WorkerId {
     WorkerId {
         worker,
-        pid: std::process::id(),
+        pid: crate::usage::process_id(),
     }
 }
 

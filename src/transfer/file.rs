@@ -103,10 +103,11 @@ pub(super) fn ensure_same(file: &File, before: &FileIdentity) -> Result<(), Read
 /// All bytes of a small file, certain to be of one state.
 pub(super) fn read_whole(file: &File, before: &FileIdentity) -> Result<Bytes, ReadTrouble> {
     let size = usize::try_from(before.size_bytes).map_err(|_| ReadTrouble::Changed)?;
-    // One byte more than it should have, so that growth shows without a second call.
+    // One byte more than it should have, so that growth shows without a second call. A read that ends where the
+    // file should end was short because of that; what else it could mean, the look at the file afterwards finds.
     let mut bytes = vec![0; size + 1];
     let mut filled = 0;
-    while filled < bytes.len() {
+    while filled < size.max(1) {
         match file.read_at(&mut bytes[filled..], filled as u64) {
             Ok(0) => break,
             Ok(count) => filled += count,

@@ -57,7 +57,7 @@ impl Ticket {
             elapsed: std::time::Duration::ZERO,
             worker: WorkerId {
                 worker: 0,
-                pid: std::process::id(),
+                pid: crate::usage::process_id(),
             },
             chunk: None,
             outcome: Outcome::Cancelled,
