@@ -7,13 +7,18 @@
 )]
 
 mod bad_input;
+mod changing_files;
 mod cp;
 mod env;
+mod fault_endings;
+mod fault_waits;
 mod faults;
 mod interfaces;
+mod interrupts;
 mod layout;
 mod names;
 mod process_faults;
+mod scene;
 mod store_contract;
 mod strategies;
 mod stream;
