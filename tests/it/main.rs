@@ -21,4 +21,5 @@ mod process_faults;
 mod scene;
 mod store_contract;
 mod strategies;
+mod strategy_counts;
 mod stream;
