@@ -23,3 +23,5 @@ mod store_contract;
 mod strategies;
 mod strategy_counts;
 mod stream;
+mod tls;
+mod tls_front;

@@ -33,16 +33,21 @@ impl Scene {
         Self::on(Kind::Embedded, topic)
     }
 
-    /// A tree of three small files and one of three parts, before a server with these faults.
+    /// A filled tree, before a server with these faults.
     pub(crate) fn with_faults(rules: Vec<FaultRule>) -> Self {
         let scene = Self::new("fault");
-        for name in ["a", "b", "c"] {
-            scene.tree.file(name, random(2_000));
-        }
-        scene.tree.file("large", random(11 * MIB));
+        scene.fill();
         scene.set_faults(rules);
         scene.server.handle().reset_counters();
         scene
+    }
+
+    /// Three small files and one of three parts.
+    pub(crate) fn fill(&self) {
+        for name in ["a", "b", "c"] {
+            self.tree.file(name, random(2_000));
+        }
+        self.tree.file("large", random(11 * MIB));
     }
 
     pub(crate) fn set_faults(&self, rules: Vec<FaultRule>) {
