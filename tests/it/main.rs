@@ -7,17 +7,25 @@
 )]
 
 mod bad_input;
+mod changing_files;
 mod cp;
 mod env;
+mod fault_endings;
+mod fault_waits;
 mod faults;
 mod first_answers;
 mod full_disk;
 mod interfaces;
+mod interrupts;
 mod layout;
 mod left_behind;
 mod names;
 mod process_faults;
 mod refusals;
+mod scene;
 mod store_contract;
 mod strategies;
+mod strategy_counts;
 mod stream;
+mod tls;
+mod tls_front;

@@ -5,8 +5,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use s3haul::source::key;
 
-use crate::env::{Kind, Server, Tree, bucket, run};
+use crate::env::{Kind, Tree, run};
 use crate::on_both_servers;
+use crate::scene::Scene;
 
 on_both_servers!(
     odd_names_arrive_and_decode_to_themselves,
@@ -63,21 +64,14 @@ fn odd_names() -> Vec<Vec<u8>> {
 }
 
 fn odd_names_arrive_and_decode_to_themselves(kind: Kind) {
-    let (server, tree, bucket) = (Server::start(kind), Tree::new(), bucket("names"));
+    let scene = Scene::on(kind, "names");
     let names = odd_names();
     for name in &names {
-        let path = tree.path().join(OsString::from_vec(name.clone()));
+        let path = scene.tree.path().join(OsString::from_vec(name.clone()));
         std::fs::write(path, name).expect("Linux allows it");
     }
-    let oracle = server.oracle(&bucket);
-    oracle.make_bucket();
-    let target = format!("s3://{bucket}/n/");
-    let ran = run(server
-        .s3haul()
-        .args(["cp", "--output", "json"])
-        .arg(tree.path())
-        .arg(target))
-    .expect_code(0);
+    let oracle = scene.oracle();
+    let ran = run(&mut scene.cp("n/", &[])).expect_code(0);
     let records = ran.events("file");
     assert_eq!(records.len(), names.len());
     for name in &names {
@@ -95,10 +89,8 @@ fn odd_names_arrive_and_decode_to_themselves(kind: Kind) {
             assert_eq!(encoded.text.as_bytes(), name, "a clean name is its own key");
         }
     }
-    let listed = run(server
-        .s3haul()
-        .args(["ls", "-r", "--output", "json", &format!("s3://{bucket}/n/")]))
-    .expect_code(0);
+    let listing = ["ls", "-r", "--output", "json", &scene.target("n/")];
+    let listed = run(scene.server.s3haul().args(listing)).expect_code(0);
     assert_eq!(
         listed.stdout.lines().count(),
         names.len(),
@@ -107,15 +99,16 @@ fn odd_names_arrive_and_decode_to_themselves(kind: Kind) {
 }
 
 fn links_and_special_files_are_left_out_by_reason(kind: Kind) {
-    let (server, tree, bucket) = (Server::start(kind), Tree::new(), bucket("links"));
-    tree.file("real/file", "real");
-    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, tree.path().join(name)).expect("link");
+    let scene = Scene::on(kind, "links");
+    scene.tree.file("real/file", "real");
+    let link =
+        |to: &str, name: &str| std::os::unix::fs::symlink(to, scene.tree.path().join(name)).expect("link");
     link("real/file", "to-file");
     link("real", "to-directory");
     link("nowhere", "dangling");
     link("itself", "itself");
     link("..", "real/up");
-    let fifo = tree.path().join("pipe");
+    let fifo = scene.tree.path().join("pipe");
     rustix::fs::mknodat(
         rustix::fs::CWD,
         &fifo,
@@ -124,16 +117,9 @@ fn links_and_special_files_are_left_out_by_reason(kind: Kind) {
         0,
     )
     .expect("fifo");
-    let _socket = std::os::unix::net::UnixListener::bind(tree.path().join("socket")).expect("socket");
-    let oracle = server.oracle(&bucket);
-    oracle.make_bucket();
-    let target = format!("s3://{bucket}/a/");
-    let ran = run(server
-        .s3haul()
-        .args(["cp", "--output", "json"])
-        .arg(tree.path())
-        .arg(target))
-    .expect_code(0);
+    let _socket = std::os::unix::net::UnixListener::bind(scene.tree.path().join("socket")).expect("socket");
+    let oracle = scene.oracle();
+    let ran = run(&mut scene.cp("a/", &[])).expect_code(0);
     let skipped = &ran.summary()["skipped_by_reason"];
     assert_eq!(
         (&skipped["symlink"], &skipped["fifo"], &skipped["socket"]),
@@ -141,9 +127,7 @@ fn links_and_special_files_are_left_out_by_reason(kind: Kind) {
     );
     assert_eq!(oracle.keys("a/"), ["a/real/file"]);
 
-    let target = format!("s3://{bucket}/b/");
-    let follow = ["cp", "--output", "json", "--follow-symlinks"];
-    let ran = run(server.s3haul().args(follow).arg(tree.path()).arg(target)).expect_code(3);
+    let ran = run(&mut scene.cp("b/", &["--follow-symlinks"])).expect_code(3);
     assert_eq!(
         oracle.keys("b/"),
         ["b/real/file", "b/to-directory/file", "b/to-file"]
@@ -163,20 +147,15 @@ fn links_and_special_files_are_left_out_by_reason(kind: Kind) {
 
 #[test]
 fn a_key_that_is_too_long_is_refused_by_itself() {
-    let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("long"));
-    tree.file("short", "x");
+    let scene = Scene::new("long");
+    scene.tree.file("short", "x");
     let deep = ["d".repeat(250), "e".repeat(250), "f".repeat(250), "g".repeat(250)].join("/");
     // Prefix "k/" + 4 x 250 + 3 slashes + 1 slash + name.
-    tree.file(&format!("{deep}/{}", "n".repeat(18)), "exactly 1,024");
-    tree.file(&format!("{deep}/{}", "n".repeat(19)), "1,025");
-    server.oracle(&bucket).make_bucket();
-    let target = format!("s3://{bucket}/k/");
-    let ran = run(server
-        .s3haul()
-        .args(["cp", "--output", "json"])
-        .arg(tree.path())
-        .arg(target))
-    .expect_code(3);
+    scene
+        .tree
+        .file(&format!("{deep}/{}", "n".repeat(18)), "exactly 1,024");
+    scene.tree.file(&format!("{deep}/{}", "n".repeat(19)), "1,025");
+    let ran = run(&mut scene.cp("k/", &[])).expect_code(3);
     let errors = ran.events("error");
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0]["failure"]["kind"], "key-refused");
@@ -188,50 +167,45 @@ fn a_key_that_is_too_long_is_refused_by_itself() {
         "{}",
         errors[0]
     );
-    assert_eq!(server.oracle(&bucket).keys("k/").len(), 2);
+    assert_eq!(scene.oracle().keys("k/").len(), 2);
 }
 
 #[test]
 fn a_tree_deeper_than_any_key_is_refused_without_being_walked() {
-    let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("deep"));
-    tree.file("short", "x");
-    let mut current =
-        rustix::fs::open(tree.path(), rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).expect("open");
+    let scene = Scene::new("deep");
+    scene.tree.file("short", "x");
+    let mut current = rustix::fs::open(
+        scene.tree.path(),
+        rustix::fs::OFlags::PATH,
+        rustix::fs::Mode::empty(),
+    )
+    .expect("open");
     for _ in 0..2_000 {
         let mode = rustix::fs::Mode::RWXU;
         rustix::fs::mkdirat(&current, "d", mode).expect("mkdir");
         current = rustix::fs::openat(&current, "d", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty())
             .expect("open");
     }
-    server.oracle(&bucket).make_bucket();
-    let target = format!("s3://{bucket}/");
-    let ran = run(server
-        .s3haul()
-        .args(["cp", "--output", "json"])
-        .arg(tree.path())
-        .arg(target))
-    .expect_code(3);
+    let ran = run(&mut scene.cp("", &[])).expect_code(3);
     assert_eq!(ran.summary()["totals"]["done"], 1);
     assert_eq!(ran.events("error").len(), 1);
 }
 
 #[test]
 fn an_excluded_directory_is_never_entered() {
-    let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("excl"));
-    tree.file("keep/a.txt", "a");
-    tree.file("keep/b.log", "b");
-    tree.file("skip/me/c.txt", "c");
-    server.oracle(&bucket).make_bucket();
-    let target = format!("s3://{bucket}/");
-    let trace = tree.path().with_extension("trace");
+    let scene = Scene::new("excl");
+    scene.tree.file("keep/a.txt", "a");
+    scene.tree.file("keep/b.log", "b");
+    scene.tree.file("skip/me/c.txt", "c");
+    let trace = scene.tree.path().with_extension("trace");
     let flags = ["--exclude", "skip", "--exclude", "*.log", "--include", "b.log"];
     let mut strace = std::process::Command::new("strace");
     let have_strace = strace
         .arg("-V")
         .output()
         .is_ok_and(|output| output.status.success());
+    let mut ours = scene.cp("", &flags);
     let ran = if have_strace {
-        let ours = server.s3haul();
         let mut command = std::process::Command::new("strace");
         command
             .args(["-f", "-e", "trace=open,openat", "-o"])
@@ -243,20 +217,11 @@ fn an_excluded_directory_is_never_entered() {
                 None => command.env_remove(name),
             };
         }
-        run(command
-            .args(["cp", "--output", "json"])
-            .args(flags)
-            .arg(tree.path())
-            .arg(target))
+        run(command.args(ours.get_args()))
     } else {
-        run(server
-            .s3haul()
-            .args(["cp", "--output", "json"])
-            .args(flags)
-            .arg(tree.path())
-            .arg(target))
+        run(&mut ours)
     };
-    assert_eq!(server.oracle(&bucket).keys(""), ["keep/a.txt", "keep/b.log"]);
+    assert_eq!(scene.oracle().keys(""), ["keep/a.txt", "keep/b.log"]);
     assert_eq!(
         ran.expect_code(0).summary()["skipped_by_reason"]["excluded"],
         1,
@@ -274,23 +239,17 @@ fn an_excluded_directory_is_never_entered() {
 
 #[test]
 fn paths_come_from_a_list_with_newlines_or_nuls() {
-    let (server, tree, bucket) = (Server::embedded(), Tree::new(), bucket("list"));
-    tree.file("a.txt", "a");
-    tree.file("sub/b.txt", "b");
-    tree.file("sub/c\nc", "c");
-    tree.file("other", "o");
+    let scene = Scene::new("list");
+    scene.tree.file("a.txt", "a");
+    scene.tree.file("sub/b.txt", "b");
+    scene.tree.file("sub/c\nc", "c");
+    scene.tree.file("other", "o");
     let lists = Tree::new();
     let lines = lists.file("lines", "a.txt\n\n./sub/b.txt\nmissing\n../outside\n");
     let nuls = lists.file("nuls", b"sub/c\nc\0sub/b.txt");
-    let oracle = server.oracle(&bucket);
-    oracle.make_bucket();
-    let ran = run(server
-        .s3haul()
-        .args(["cp", "--output", "json", "--files-from"])
-        .arg(&lines)
-        .arg(tree.path())
-        .arg(format!("s3://{bucket}/1/")))
-    .expect_code(3);
+    let oracle = scene.oracle();
+    let lines = ["--files-from", lines.to_str().expect("UTF-8")];
+    let ran = run(&mut scene.cp("1/", &lines)).expect_code(3);
     assert_eq!(oracle.keys("1/"), ["1/a.txt", "1/sub/b.txt"]);
     let kinds: Vec<_> = ran
         .events("error")
@@ -298,13 +257,8 @@ fn paths_come_from_a_list_with_newlines_or_nuls() {
         .map(|error| error["failure"]["kind"].clone())
         .collect();
     assert_eq!(kinds, ["vanished", "key-refused"]);
-    run(server
-        .s3haul()
-        .args(["cp", "--files-from0"])
-        .arg(&nuls)
-        .arg(tree.path())
-        .arg(format!("s3://{bucket}/2/")))
-    .expect_code(0);
+    let nuls = ["--files-from0", nuls.to_str().expect("UTF-8")];
+    run(&mut scene.cp("2/", &nuls)).expect_code(0);
     assert_eq!(oracle.keys("2/"), ["2/sub/b.txt", "2/sub/c%0Ac"]);
     assert_eq!(OsString::from("x").as_bytes(), b"x");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use s3haul::config::{ChecksumAlgorithm, Config, FixedCredentials, Secret};
+use s3haul::config::ChecksumAlgorithm;
 use s3haul::pipeline::connect;
 use s3haul::store::{
     Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, ObjectProperties, ObjectStore, PutObject,
@@ -12,8 +12,7 @@ use s3haul::strategy::Host;
 
 use crate::env::{Kind, Server, bucket, random, sha256};
 use crate::on_both_servers;
-
-const MIB: usize = 1024 * 1024;
+use crate::scene::{MIB, config};
 
 on_both_servers!(
     an_object_is_stored_with_its_checksum_and_read_back,
@@ -43,13 +42,8 @@ impl Scene {
 
     fn without_bucket(kind: Kind) -> Self {
         let server = Server::start(kind);
-        let mut config = Config::default();
+        let mut config = config(&server);
         config.transfer.retry.retries = 0;
-        config.store.endpoint_url = Some(server.url.clone());
-        config.store.credentials = Some(FixedCredentials {
-            access_key: server.access_key.clone(),
-            secret_key: Secret::new(server.secret_key.clone()),
-        });
         let (host, _, store) = connect(&config, &bucket("contract")).expect("connects");
         Self {
             host,
