@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::choices::{ClientArg, EngineArg, SigningArg, StrategyArg};
+use super::choices::{ClientArg, ConcurrencyArg, EngineArg, SigningArg, StrategyArg};
 use crate::config::{
-    ChecksumAlgorithm, Config, DEFAULT_CONCURRENCY, DEFAULT_MEMORY, DEFAULT_MULTIPART_THRESHOLD,
-    DEFAULT_PART_SIZE, DEFAULT_RETRIES, ObjectAttributes, RetrySettings, RunSettings, StoreSettings,
-    TransferSettings, VerifyMode,
+    ChecksumAlgorithm, Config, DEFAULT_MEMORY, DEFAULT_MULTIPART_THRESHOLD, DEFAULT_PART_SIZE,
+    DEFAULT_RETRIES, ObjectAttributes, RetrySettings, RunSettings, StoreSettings, TransferSettings,
+    VerifyMode,
 };
 use crate::units::{ByteSize, Rate};
 
@@ -106,10 +106,13 @@ pub(super) struct RunArgs {
     #[arg(long, value_enum, default_value_t = SigningArg::Auto, env = "S3HAUL_PAYLOAD_SIGNING")]
     pub(super) payload_signing: SigningArg,
 
-    /// Requests in flight over the whole run: files and parts alike
-    #[arg(long, visible_aliases = ["numworkers", "transfers"], value_name = "N",
-          default_value_t = DEFAULT_CONCURRENCY, env = "S3HAUL_CONCURRENCY")]
-    pub(super) concurrency: usize,
+    /// Requests in flight over the whole run, files and parts alike: a number, or 'auto'
+    ///
+    /// 'auto' begins with 64, doubles while the server gives more for it (up to 1,024), and halves when it asks for
+    /// less. Strategies with a fixed number of workers take 32.
+    #[arg(long, visible_aliases = ["numworkers", "transfers"], value_name = "N|auto",
+          default_value = "auto", env = "S3HAUL_CONCURRENCY")]
+    pub(super) concurrency: ConcurrencyArg,
 
     /// Threads that run event loops, for --strategy async [default: one a core, at most 16]
     #[arg(long, value_name = "K", env = "S3HAUL_EVENT_LOOPS")]
@@ -140,7 +143,7 @@ impl RunArgs {
         RunSettings {
             strategy: self.strategy.kind(),
             client: self.client.mode(),
-            concurrency: self.concurrency,
+            concurrency: self.concurrency.0,
             event_loops: self.event_loops,
             processes: self.processes,
             force: self.force,

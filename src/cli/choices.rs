@@ -1,5 +1,7 @@
 //! Flags whose values are words, with what `--help` says of each.
 
+use std::str::FromStr;
+
 use clap::ValueEnum;
 
 use crate::config::{ClientMode, Engine, PayloadSigning, StrategyKind};
@@ -102,6 +104,24 @@ impl From<SigningArg> for PayloadSigning {
             SigningArg::Auto => Self::Auto,
             SigningArg::Always => Self::Always,
             SigningArg::Never => Self::Never,
+        }
+    }
+}
+
+/// `--concurrency` as typed: a number, or none for `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ConcurrencyArg(pub(super) Option<usize>);
+
+impl FromStr for ConcurrencyArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self(None)),
+            number => number
+                .parse()
+                .map(|number| Self(Some(number)))
+                .map_err(|_| format!("'{number}' is neither a number nor 'auto'")),
         }
     }
 }

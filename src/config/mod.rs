@@ -24,7 +24,7 @@ pub const DEFAULT_PART_SIZE: ByteSize = ByteSize::mib(16);
 pub const DEFAULT_MULTIPART_THRESHOLD: ByteSize = ByteSize::mib(16);
 /// Budget for bytes of file content held at once.
 pub const DEFAULT_MEMORY: ByteSize = ByteSize::mib(64);
-/// Requests in flight over the whole run.
+/// Requests in flight over the whole run, for strategies whose number of workers is fixed.
 pub const DEFAULT_CONCURRENCY: usize = 32;
 /// Tries after the first, for answers that are worth another try.
 pub const DEFAULT_RETRIES: u32 = 10;
@@ -215,14 +215,14 @@ impl Default for TransferSettings {
 }
 
 /// Who works, and how many.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSettings {
     /// None lets the program choose.
     pub strategy: Option<StrategyKind>,
     /// None lets the program choose.
     pub client: Option<ClientMode>,
-    /// Requests in flight over the whole run.
-    pub concurrency: usize,
+    /// Requests in flight over the whole run; none adapts to the server (`async`), or takes the default.
+    pub concurrency: Option<usize>,
     /// Threads that run event loops (`async` only).
     pub event_loops: Option<usize>,
     /// Child processes (`hybrid` only; `processes` has as many as requests in flight).
@@ -231,20 +231,6 @@ pub struct RunSettings {
     pub force: bool,
     /// Program to start as a worker process; none means the running one. It must answer to `__worker`.
     pub worker_program: Option<PathBuf>,
-}
-
-impl Default for RunSettings {
-    fn default() -> Self {
-        Self {
-            strategy: None,
-            client: None,
-            concurrency: DEFAULT_CONCURRENCY,
-            event_loops: None,
-            processes: None,
-            force: false,
-            worker_program: None,
-        }
-    }
 }
 
 /// Everything a run needs to know about how, as opposed to what ([`crate::pipeline::UploadRequest`]).

@@ -118,14 +118,12 @@ fn check_port(endpoint: &str, uri: &http::Uri) -> Result<()> {
 
 impl RunSettings {
     fn validate(&self) -> Result<()> {
-        if self.concurrency == 0 {
-            return Err(usage("'--concurrency 0' would upload nothing".to_owned()));
-        }
-        if self.concurrency > 10_000 {
-            return Err(usage(format!(
-                "'--concurrency {}' is above 10,000",
-                self.concurrency
-            )));
+        match self.concurrency {
+            Some(0) => return Err(usage("'--concurrency 0' would upload nothing".to_owned())),
+            Some(number) if number > 10_000 => {
+                return Err(usage(format!("'--concurrency {number}' is above 10,000")));
+            }
+            _ => {}
         }
         if let (Some(strategy), Some(client)) = (self.strategy, self.client)
             && let Some(reason) = impossible(strategy, client)

@@ -19,6 +19,7 @@ pub fn connect(config: &Config, bucket: &str) -> Result<(Arc<Host>, Connector, A
         event_loops: 0,
         processes: 0,
         concurrency: 1,
+        adapts: false,
     };
     let host = Arc::new(Host::new(&choice)?);
     let connector = host

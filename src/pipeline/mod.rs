@@ -125,8 +125,9 @@ pub fn upload(
     usage::raise_open_file_limit();
     let choice = Choice::new(&request.config);
     source.check(&choice)?;
-    if choice.concurrency < request.config.run.concurrency && choice.strategy != StrategyKind::Sequential {
-        let (asked, allowed) = (request.config.run.concurrency, choice.concurrency);
+    let asked = request.config.run.concurrency.unwrap_or(0);
+    if choice.concurrency < asked && choice.strategy != StrategyKind::Sequential {
+        let allowed = choice.concurrency;
         tracing::warn!(
             asked,
             allowed,
@@ -173,7 +174,7 @@ pub fn upload(
 }
 
 struct Started {
-    at: jiff::Zoned,
+    at: jiff::Timestamp,
     instant: Instant,
     cpu_seconds: f64,
 }
@@ -181,7 +182,7 @@ struct Started {
 impl Started {
     fn now() -> Self {
         Self {
-            at: jiff::Zoned::now(),
+            at: jiff::Timestamp::now(),
             instant: Instant::now(),
             cpu_seconds: usage::cpu_seconds(),
         }
@@ -272,7 +273,7 @@ fn prepare(
     let mut config = config.clone();
     config.run.strategy = Some(choice.strategy);
     config.run.client = Some(choice.client);
-    config.run.concurrency = choice.concurrency;
+    config.run.concurrency = Some(choice.concurrency);
     config.run.event_loops = Some(choice.event_loops).filter(|loops| *loops > 0);
     config.run.processes = Some(choice.processes).filter(|processes| *processes > 0);
     let transfer = TransferShared::new(config.transfer.clone(), connector);
@@ -284,6 +285,7 @@ fn prepare(
         config,
         bucket_policy: request.bucket_policy,
         gate,
+        choice: *choice,
         evidence: Arc::new(Evidence::default()),
     };
     Ok((context, sender))
@@ -347,7 +349,7 @@ fn summarise(
         concurrency: choice.concurrency,
         target: request.target.to_string(),
         endpoint: ended.endpoint,
-        started_at: started.at.timestamp().to_string(),
+        started_at: started.at.to_string(),
         elapsed: started.instant.elapsed(),
         service_time: collector.service_time(),
         totals: collector.totals,

@@ -125,8 +125,8 @@ impl<T: Weigh> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// What [`Self::receive`] returns; none while it has to wait.
-    fn take(&self) -> Option<Option<T>> {
+    /// What [`Self::receive`] would return; none while it would have to wait.
+    pub fn receive_now(&self) -> Option<Option<T>> {
         let mut state = self.0.state();
         let Some((weight, item)) = state.items.pop_front() else {
             return state.closed.then_some(None);
@@ -142,13 +142,13 @@ impl<T> Receiver<T> {
     /// The next item, or `None` when the queue is closed and empty. Cancel-safe: a dropped wait takes nothing.
     pub async fn receive(&self) -> Option<T> {
         loop {
-            if let Some(outcome) = self.take() {
+            if let Some(outcome) = self.receive_now() {
                 return outcome;
             }
             let mut filled = std::pin::pin!(self.0.filled.notified());
             // Listening begins before the second look, so that what comes in between is heard.
             filled.as_mut().enable();
-            if let Some(outcome) = self.take() {
+            if let Some(outcome) = self.receive_now() {
                 return outcome;
             }
             filled.await;

@@ -14,16 +14,23 @@ impl RunSummary {
         lines.extend(self.encoded_line());
         lines.extend(self.failure_lines());
         lines.push(format!(
-            "{} strategy, {} client, {} in flight; {} connections, {} retries; CPU {:.2} s, peak memory {}",
+            "{} strategy, {} client, {}; {} connections, {} retries; CPU {:.2} s, peak memory {}",
             self.strategy.name(),
             self.client.name(),
-            self.concurrency,
+            self.in_flight(),
             grouped(self.connections),
             grouped(self.totals.retries),
             self.cpu_seconds,
             ByteSize(self.peak_rss_bytes),
         ));
         lines.join("\n")
+    }
+
+    fn in_flight(&self) -> String {
+        match self.workers.window.last() {
+            None => format!("{} in flight", self.concurrency),
+            Some(last) => format!("a window of {} requests in flight at the end", last.size),
+        }
     }
 
     fn headline(&self) -> String {

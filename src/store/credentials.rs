@@ -12,6 +12,7 @@ use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
@@ -44,8 +45,11 @@ impl CachedCredentials {
     }
 
     /// The chain for endpoints that are not AWS: environment, profile, web identity, container.
-    pub(super) fn without_instance_metadata(profile: Option<&str>) -> SharedCredentialsProvider {
-        let mut profile_file = ProfileFileCredentialsProvider::builder();
+    pub(super) fn without_instance_metadata(
+        profile: Option<&str>,
+        providers: &ProviderConfig,
+    ) -> SharedCredentialsProvider {
+        let mut profile_file = ProfileFileCredentialsProvider::builder().configure(providers);
         if let Some(name) = profile {
             profile_file = profile_file.profile_name(name);
             // A profile that is named is meant: falling back would upload under another identity.
@@ -59,9 +63,14 @@ impl CachedCredentials {
                 .or_else("Profile", profile_file.build())
                 .or_else(
                     "WebIdentityToken",
-                    WebIdentityTokenCredentialsProvider::builder().build(),
+                    WebIdentityTokenCredentialsProvider::builder()
+                        .configure(providers)
+                        .build(),
                 )
-                .or_else("EcsContainer", EcsCredentialsProvider::builder().build()),
+                .or_else(
+                    "EcsContainer",
+                    EcsCredentialsProvider::builder().configure(providers).build(),
+                ),
         )
     }
 

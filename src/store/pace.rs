@@ -18,6 +18,7 @@ struct State {
     /// Pauses in a row without a success in between.
     level: u32,
     last_success: Option<Instant>,
+    refusals: u64,
 }
 
 /// See the module.
@@ -33,6 +34,7 @@ impl Default for Pace {
                 open_at: Instant::now(),
                 level: 0,
                 last_success: None,
+                refusals: 0,
             }),
         }
     }
@@ -53,6 +55,7 @@ impl Pace {
     /// The server asked for less. All requests wait; those in flight that hear the same do not add to it.
     pub fn throttled(&self, retry_after: Option<Duration>) {
         let mut state = self.state();
+        state.refusals += 1;
         let now = Instant::now();
         if let Some(wish) = retry_after {
             state.open_at = state.open_at.max(now + wish);
@@ -72,6 +75,11 @@ impl Pace {
     /// How long to wait before a request may start.
     pub fn wait(&self) -> Duration {
         self.state().open_at.saturating_duration_since(Instant::now())
+    }
+
+    /// How often the server has asked for less so far.
+    pub fn refusals(&self) -> u64 {
+        self.state().refusals
     }
 
     /// When a request last succeeded, if one ever did.

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -20,8 +22,10 @@ use futures::FutureExt as _;
 use crate::config::{PayloadSigning, StoreSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::credentials::CachedCredentials;
-use crate::store::http::client_config;
+use crate::store::http::{Pool, PooledClient, Tls};
 
+/// Some credential providers ask servers, over connections of our own kind.
+const CONNECTIONS_OF_PROVIDERS: usize = 4;
 const FALLBACK_REGION: &str = "us-east-1";
 /// A correction beyond this is worth a warning: over plain http anybody on the way can move our clock.
 const REMARKABLE_SKEW_SECONDS: i64 = 300;
@@ -51,13 +55,18 @@ pub(in crate::store) struct Resolved {
     pub(super) region: String,
     pub(super) credentials: Option<CachedCredentials>,
     pub(super) clock: CorrectedClock,
-    /// None where the endpoint is plain http: reading the certificates costs milliseconds.
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(super) tls: Arc<Tls>,
 }
 
 impl Resolved {
     pub(in crate::store) async fn new(settings: &StoreSettings) -> Result<Self> {
-        let shared_config = load(settings).await;
+        let tls = Tls::new(settings.ca_file.as_deref());
+        let http_client = PooledClient {
+            pool: Pool::new(tls.clone(), CONNECTIONS_OF_PROVIDERS, Arc::default()),
+            path_style: false,
+        };
+        let providers = ProviderConfig::without_region().with_http_client(http_client.clone());
+        let shared_config = load(settings, http_client).await;
         let endpoint_url = endpoint_url(settings, &shared_config);
         if let Some(url) = &endpoint_url {
             // The same check as for the flag, now for what the environment or the profile says.
@@ -68,15 +77,15 @@ impl Resolved {
             found.validate()?;
         }
         let is_aws = endpoint_url.as_deref().is_none_or(is_aws_host);
-        let region = region(settings, is_aws).await;
+        let region = region(settings, is_aws, &providers).await;
         let is_https = endpoint_url
             .as_deref()
             .is_none_or(|url| url.starts_with("https:"));
-        // A garbage file is an error also where it is not needed.
-        let tls = (is_https || settings.ca_file.is_some())
-            .then(|| client_config(settings.ca_file.as_deref()))
-            .transpose()?;
-        let credentials = credentials(settings, is_aws, &region).await;
+        if is_https || settings.ca_file.is_some() {
+            // A garbage file is an error at once, also where it is not needed.
+            tls.config()?;
+        }
+        let credentials = credentials(settings, is_aws, &region, &providers).await;
         if let Some(credentials) = &credentials {
             let found = credentials
                 .get()
@@ -163,9 +172,10 @@ impl Resolved {
 }
 
 /// Profile and environment, without credentials and without asking the instance metadata for a region.
-async fn load(settings: &StoreSettings) -> SdkConfig {
+async fn load(settings: &StoreSettings, http_client: PooledClient) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .no_credentials()
+        .http_client(http_client)
         .region(Region::from_static(FALLBACK_REGION));
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
@@ -208,30 +218,32 @@ fn is_aws_host(url: &str) -> bool {
     host.is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }
 
-async fn region(settings: &StoreSettings, is_aws: bool) -> String {
+async fn region(settings: &StoreSettings, is_aws: bool, providers: &ProviderConfig) -> String {
     if let Some(region) = &settings.region {
         return region.clone();
     }
-    let found = if is_aws {
-        let mut chain = aws_config::default_provider::region::Builder::default();
-        if let Some(profile) = &settings.profile {
-            chain = chain.profile_name(profile);
-        }
-        chain.build().region().await
+    let mut profile_region = ProfileFileRegionProvider::builder().configure(providers);
+    if let Some(profile) = &settings.profile {
+        profile_region = profile_region.profile_name(profile);
+    }
+    let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(profile_region.build());
+    let chain = if is_aws {
+        // Only a machine of Amazon's knows its region by asking.
+        chain.or_else(ImdsRegionProvider::builder().configure(providers).build())
     } else {
-        let mut profile_region = ProfileFileRegionProvider::builder();
-        if let Some(profile) = &settings.profile {
-            profile_region = profile_region.profile_name(profile);
-        }
-        RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-            .or_else(profile_region.build())
-            .region()
-            .await
+        chain
     };
+    let found = chain.region().await;
     found.map_or_else(|| FALLBACK_REGION.to_owned(), |region| region.to_string())
 }
 
-async fn credentials(settings: &StoreSettings, is_aws: bool, region: &str) -> Option<CachedCredentials> {
+async fn credentials(
+    settings: &StoreSettings,
+    is_aws: bool,
+    region: &str,
+    providers: &ProviderConfig,
+) -> Option<CachedCredentials> {
     if settings.anonymous {
         return None;
     }
@@ -244,13 +256,16 @@ async fn credentials(settings: &StoreSettings, is_aws: bool, region: &str) -> Op
             "s3haul",
         ))
     } else if is_aws {
-        let mut chain = DefaultCredentialsChain::builder().region(Region::new(region.to_owned()));
+        let region = Region::new(region.to_owned());
+        let mut chain = DefaultCredentialsChain::builder()
+            .configure(providers.clone())
+            .region(region);
         if let Some(profile) = &settings.profile {
             chain = chain.profile_name(profile);
         }
         SharedCredentialsProvider::new(chain.build().await)
     } else {
-        CachedCredentials::without_instance_metadata(settings.profile.as_deref())
+        CachedCredentials::without_instance_metadata(settings.profile.as_deref(), providers)
     };
     Some(CachedCredentials::new(provider))
 }

@@ -36,7 +36,7 @@ fn split(tasks: Vec<Task>, workers: usize) -> VecDeque<Vec<Task>> {
 
 impl Strategy for Chunked {
     fn run(&self, context: &StrategyContext) -> Result<()> {
-        let workers = context.config.run.concurrency;
+        let workers = context.choice.concurrency;
         let list: Vec<Task> = std::iter::from_fn(|| context.tasks.receive_blocking()).collect();
         let chunks = Mutex::new(split(list, workers));
         let next = || chunks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

@@ -2,69 +2,141 @@
 //!
 //! Built by `strategy::build`. The first loop is the calling thread, and with one loop there is no other: files
 //! are read there too. Workers and their connections stay on the loop they began on, so that loops have nothing
-//! to wait for from each other but the queue.
+//! to wait for from each other but the queue. How many workers there are follows the gauge.
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use super::clients::{Clients, own_runtime};
 use super::evidence::Polled;
-use super::worker_loop::{on_threads_and_here, work};
+use super::gauge::{Controller, Gauge, gauge};
+use super::worker_loop::{do_task, on_threads_and_here};
 use super::{Strategy, StrategyContext};
 use crate::error::Result;
 
 pub(super) struct EventLoops;
 
-/// The workers of one loop: how many, and the number of the first.
+/// One loop among others.
 #[derive(Clone, Copy)]
-struct Share {
-    first: usize,
-    count: usize,
+struct Place {
+    number: usize,
+    loops: usize,
 }
 
-/// `workers` dealt out to `loops`; what does not divide evenly goes to the first ones.
-fn shares(workers: usize, loops: usize) -> Vec<Share> {
-    let mut first = 0;
-    let share = |number| {
-        let count = workers / loops + usize::from(number < workers % loops);
-        let share = Share { first, count };
-        first += count;
-        share
-    };
-    (0..loops).map(share).collect()
+impl Place {
+    /// Workers of this loop out of `all`; what does not divide evenly goes to the first loops.
+    fn share(self, all: usize) -> usize {
+        all / self.loops + usize::from(self.number < all % self.loops)
+    }
 }
 
 impl Strategy for EventLoops {
     fn run(&self, context: &StrategyContext) -> Result<()> {
-        let loops = context.config.run.event_loops.unwrap_or(1).max(1);
-        let shares = shares(context.config.run.concurrency, loops);
+        let choice = context.choice;
+        let loops = choice.event_loops.max(1);
+        let place = |number| Place { number, loops };
+        let (gauge, mut controller) = gauge(choice.concurrency, choice.adapts);
         let here = || {
-            let runtime = &context.clients.host().runtime;
-            runtime.block_on(one_loop(shares[0], &context.clients, context))
+            let first = one_loop(place(0), &gauge, &context.clients, context);
+            let outcome = context.clients.host().runtime.block_on(with_controller(
+                first,
+                &mut controller,
+                &gauge,
+                context,
+            ));
+            // The other loops hear that the window will not change any more.
+            context.evidence.window(controller);
+            outcome
         };
-        let others = shares[1..].iter().copied();
-        on_threads_and_here(others, &context.evidence, here, |_, share| {
+        on_threads_and_here(1..loops, &context.evidence, here, |_, number| {
             let runtime = own_runtime()?;
             let clients = {
                 let _on_this_loop = runtime.enter();
-                context.clients.for_loop(share.count)
+                context.clients.for_loop(place(number).share(choice.concurrency))
             };
-            runtime.block_on(one_loop(share, &clients, context))
+            runtime.block_on(one_loop(place(number), &gauge, &clients, context))
         })
     }
 }
 
-async fn one_loop(share: Share, clients: &Clients, context: &StrategyContext) -> Result<()> {
-    let workers = share.first..share.first + share.count;
-    let mut running: FuturesUnordered<_> = workers
-        .map(|worker| Polled::new(work(worker, clients, context), &context.evidence))
-        .collect();
-    let mut outcome = Ok(());
-    while let Some(ended) = running.next().await {
-        if outcome.is_ok() {
-            outcome = ended;
+async fn with_controller(
+    first: impl Future<Output = Result<()>>,
+    controller: &mut Controller,
+    gauge: &Gauge,
+    context: &StrategyContext,
+) -> Result<()> {
+    let adapting = controller.adapt(gauge, context.clients.connector().pace());
+    tokio::select! {
+        outcome = first => outcome,
+        () = adapting => unreachable!("the controller never ends by itself"),
+    }
+}
+
+/// Why a worker ended.
+enum Ended {
+    /// The window is smaller now.
+    Retired { slot: usize },
+    /// There is no work left.
+    Done,
+}
+
+async fn one_loop(place: Place, gauge: &Gauge, clients: &Clients, context: &StrategyContext) -> Result<()> {
+    let mut changes = gauge.changes();
+    let mut working = Vec::new();
+    let mut running = FuturesUnordered::new();
+    let (mut outcome, mut is_over) = (Ok(()), false);
+    loop {
+        let share = place.share(*changes.borrow_and_update());
+        working.resize(share.max(working.len()), false);
+        for slot in (0..share).filter(|_| !is_over) {
+            if !std::mem::replace(&mut working[slot], true) {
+                let worker = work(slot, place, gauge, clients, context);
+                running.push(Polled::new(worker, &context.evidence));
+            }
+        }
+        if running.is_empty() && is_over {
+            return outcome;
+        }
+        tokio::select! {
+            biased;
+            Some(ended) = running.next() => match ended {
+                Ok(Ended::Retired { slot }) => working[slot] = false,
+                Ok(Ended::Done) => is_over = true,
+                Err(error) => {
+                    is_over = true;
+                    outcome = outcome.and(Err(error));
+                }
+            },
+            changed = changes.changed(), if !is_over => is_over |= changed.is_err(),
         }
     }
-    outcome
+}
+
+/// One request at a time, for as long as the window has room for this slot.
+async fn work(
+    slot: usize,
+    place: Place,
+    gauge: &Gauge,
+    clients: &Clients,
+    context: &StrategyContext,
+) -> Result<Ended> {
+    let clients = clients.for_worker()?;
+    let worker = slot * place.loops + place.number;
+    while slot < place.share(gauge.size()) {
+        let task = match context.tasks.receive_now() {
+            Some(task) => task,
+            None => {
+                gauge.starve();
+                context.tasks.receive().await
+            }
+        };
+        let Some(task) = task else {
+            return Ok(Ended::Done);
+        };
+        let (began, bytes) = (std::time::Instant::now(), task.size_bytes());
+        do_task(task, worker, &clients, context).await?;
+        gauge.record(began.elapsed(), bytes);
+    }
+    Ok(Ended::Retired { slot })
 }
 
 #[cfg(test)]
@@ -73,17 +145,13 @@ mod tests {
 
     #[test]
     fn workers_are_dealt_out_evenly_and_none_is_lost() {
-        for (workers, loops) in [(16, 2), (7, 3), (1, 1), (5, 4)] {
-            let shares = shares(workers, loops);
-            assert_eq!(shares.len(), loops);
-            assert_eq!(shares.iter().map(|share| share.count).sum::<usize>(), workers);
-            let spread = shares[0].count - shares[loops - 1].count;
-            assert!(spread <= 1, "{workers} on {loops}");
-            assert!(
-                shares
-                    .windows(2)
-                    .all(|two| two[1].first == two[0].first + two[0].count)
-            );
+        for (all, loops) in [(16, 2), (7, 3), (1, 1), (5, 4), (1, 4)] {
+            let shares: Vec<usize> = (0..loops)
+                .map(|number| Place { number, loops }.share(all))
+                .collect();
+            assert_eq!(shares.iter().sum::<usize>(), all, "{shares:?}");
+            assert!(shares[0] - shares[loops - 1] <= 1, "{shares:?}");
+            assert!(shares[0] >= 1);
         }
     }
 }

@@ -9,6 +9,8 @@ use std::thread::ThreadId;
 
 use serde::{Deserialize, Serialize};
 
+use super::gauge::{Controller, WindowChange};
+
 /// What a child process reports when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChildUsage {
@@ -35,6 +37,7 @@ pub struct Evidence {
     polling: Mutex<HashSet<ThreadId>>,
     pulling: Mutex<HashSet<usize>>,
     children: Mutex<Vec<ChildUsage>>,
+    window: Mutex<Vec<WindowChange>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -71,6 +74,11 @@ impl Evidence {
         lock(&self.children).push(usage);
     }
 
+    /// The end of a run whose window may have changed.
+    pub(super) fn window(&self, controller: Controller) {
+        *lock(&self.window) = controller.into_course();
+    }
+
     /// The figures.
     pub fn summary(&self) -> WorkersSummary {
         WorkersSummary {
@@ -80,6 +88,7 @@ impl Evidence {
             workers_pulling: lock(&self.pulling).len(),
             peak_in_flight: self.peak_in_flight.load(Ordering::Relaxed),
             children: lock(&self.children).clone(),
+            window: lock(&self.window).clone(),
         }
     }
 }
@@ -99,6 +108,9 @@ pub struct WorkersSummary {
     pub peak_in_flight: usize,
     /// Child processes, each reaped.
     pub children: Vec<ChildUsage>,
+    /// How many requests might be in flight over time, where that adapted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub window: Vec<WindowChange>,
 }
 
 /// A future that notes which threads poll it.

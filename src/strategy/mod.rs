@@ -9,6 +9,7 @@ mod chunked;
 mod clients;
 mod event_loops;
 mod evidence;
+mod gauge;
 mod link;
 mod parents_gate;
 mod processes;
@@ -16,11 +17,13 @@ mod protocol;
 mod sequential;
 mod thread_per_file;
 mod threads;
+mod window;
 mod worker_loop;
 
 use std::sync::Arc;
 
-use crate::config::{BucketPolicy, ClientMode, Config, StrategyKind};
+use self::window::LARGEST_WINDOW;
+use crate::config::{BucketPolicy, ClientMode, Config, DEFAULT_CONCURRENCY, StrategyKind};
 use crate::error::Result;
 use crate::queue::Receiver;
 use crate::store::Gate;
@@ -30,6 +33,7 @@ use crate::usage;
 pub use child::child_main;
 pub use clients::{Clients, Host};
 pub use evidence::{ChildUsage, Evidence, WorkersSummary};
+pub use gauge::WindowChange;
 
 /// More loops than this are never better: a server or network is the limit long before.
 const MOST_LOOPS: usize = 16;
@@ -46,6 +50,8 @@ pub struct StrategyContext {
     pub transfer: Arc<TransferShared>,
     /// Settings; `run` holds what was chosen, not what was asked for.
     pub config: Config,
+    /// What was chosen.
+    pub choice: Choice,
     /// For strategies whose workers make the first contact themselves.
     pub bucket_policy: BucketPolicy,
     /// The gate of all bodies, for workers in other processes to ask; none when there is no limit.
@@ -87,8 +93,10 @@ pub struct Choice {
     pub event_loops: usize,
     /// Child processes; 0 where there are none.
     pub processes: usize,
-    /// Requests in flight over the run.
+    /// Requests in flight over the run; at most, where that adapts.
     pub concurrency: usize,
+    /// How many are in flight follows what is measured.
+    pub adapts: bool,
 }
 
 impl Choice {
@@ -102,10 +110,11 @@ impl Choice {
             StrategyKind::Processes => ClientMode::PerWorker,
             _ => ClientMode::Shared,
         });
-        let concurrency = if strategy == StrategyKind::Sequential {
-            1
-        } else {
-            run.concurrency
+        let adapts = strategy == StrategyKind::Async && run.concurrency.is_none();
+        let concurrency = match strategy {
+            StrategyKind::Sequential => 1,
+            StrategyKind::Async => run.concurrency.unwrap_or(LARGEST_WINDOW),
+            _ => run.concurrency.unwrap_or(DEFAULT_CONCURRENCY),
         };
         let concurrency = concurrency.min(most_in_flight(strategy, client, usage::open_file_limit()));
         let event_loops = match strategy {
@@ -123,6 +132,7 @@ impl Choice {
             event_loops,
             processes,
             concurrency,
+            adapts,
         }
     }
 
@@ -167,7 +177,7 @@ mod tests {
         let mut config = Config::default();
         config.run.strategy = Some(StrategyKind::Hybrid);
         config.run.processes = Some(2);
-        config.run.concurrency = 8;
+        config.run.concurrency = Some(8);
         let choice = Choice::new(&config);
         assert_eq!(
             (choice.strategy, choice.processes, choice.concurrency),

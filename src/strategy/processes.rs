@@ -15,7 +15,7 @@ use futures::future::join_all;
 use super::evidence::ChildUsage;
 use super::link::{Ears, Link, Readiness, Slot, watch_over};
 use super::protocol::{Contact, Init, ToChild};
-use super::{Strategy, StrategyContext};
+use super::{Choice, Strategy, StrategyContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::WorkerId;
 use crate::store::ServerKind;
@@ -100,10 +100,14 @@ async fn pull(worker: usize, slot: &Slot, context: &StrategyContext) {
 
 /// Starts the first child, which looks at the bucket, and then the others.
 fn start_all(context: &StrategyContext) -> Result<Vec<Child>> {
-    let run = &context.config.run;
-    let count = run.processes.unwrap_or(1).max(1);
+    let Choice {
+        processes,
+        concurrency,
+        ..
+    } = context.choice;
+    let count = processes.max(1);
     // What does not divide evenly goes to the first ones.
-    let threads = |number: usize| run.concurrency / count + usize::from(number < run.concurrency % count);
+    let threads = |number: usize| concurrency / count + usize::from(number < concurrency % count);
     let first = Child::start(threads(0), count, Contact::First(context.bucket_policy), context)?;
     let contact = Contact::Made(first.wait_until_ready(context)?);
     let mut children = vec![first];

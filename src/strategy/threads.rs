@@ -11,7 +11,7 @@ pub(super) struct Threads;
 
 impl Strategy for Threads {
     fn run(&self, context: &StrategyContext) -> Result<()> {
-        let count = context.config.run.concurrency;
+        let count = context.choice.concurrency;
         on_threads(0..count, &context.evidence, |worker, _| {
             block_on(context, work(worker, &context.clients, context))?
         })

@@ -22,6 +22,8 @@ const RUNAWAY: f64 = 8.0;
 const HOLD_AFTER_REFUSAL: u32 = 4;
 /// Samples between two careful tries of something larger.
 const HOLD_WHEN_STEADY: u32 = 10;
+/// The same below a size that the server has refused: each try there costs somebody a pause.
+const HOLD_BELOW_REFUSED: u32 = 30;
 /// Objects larger than this on average are measured in bytes.
 const PART_BYTES: u64 = 1024 * 1024;
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(50);
@@ -184,7 +186,11 @@ impl Window {
             // Servers change their minds: the mark fades.
             self.refused_at = self.refused_at.map(|refused| refused + refused.div_ceil(20));
             self.phase = Phase::Holding {
-                samples: HOLD_WHEN_STEADY,
+                samples: if self.refused_at.is_some() {
+                    HOLD_BELOW_REFUSED
+                } else {
+                    HOLD_WHEN_STEADY
+                },
             };
             return;
         }

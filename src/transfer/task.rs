@@ -69,6 +69,18 @@ impl Task {
         }
     }
 
+    /// Bytes of content that it is to send, as far as that is known.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        match self {
+            Self::File(file) => file.object.size_bytes,
+            Self::Part(part) => match (&part.held, part.upload.plan) {
+                (Some((body, _)), _) => body.length(),
+                (None, Some(plan)) => plan.range(part.number).1,
+                (None, None) => 0,
+            },
+        }
+    }
+
     /// Notes the static chunk that the task stands in.
     #[must_use]
     pub(crate) fn in_chunk(mut self, number: usize) -> Self {

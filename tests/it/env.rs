@@ -273,6 +273,8 @@ impl Oracle {
             .region(Region::new("us-east-1"))
             .endpoint_url(url)
             .force_path_style(true)
+            // Not the program's own: the oracle shares nothing with it but the SDK.
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
             .credentials_provider(Credentials::new(access_key, secret_key, None, None, "oracle"))
             .build();
         let client = runtime.block_on(async { Client::from_conf(config) });

@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
+use super::tls::Tls;
 use crate::error::chain;
 use crate::store::{StoreError, StoreErrorKind, StoreResult};
 
@@ -43,7 +44,7 @@ impl Address {
 
 /// Opens connections.
 pub(super) struct Dialer {
-    tls: Option<TlsConnector>,
+    tls: Arc<Tls>,
     /// Which of several addresses of a name comes first; the next connection begins with the next one.
     turn: AtomicUsize,
 }
@@ -53,10 +54,9 @@ fn unreachable(message: impl std::fmt::Display) -> StoreError {
 }
 
 impl Dialer {
-    /// Without `tls`, only plain http is possible.
-    pub(super) fn new(tls: Option<Arc<rustls::ClientConfig>>) -> Self {
+    pub(super) fn new(tls: Arc<Tls>) -> Self {
         Self {
-            tls: tls.map(TlsConnector::from),
+            tls,
             turn: AtomicUsize::new(0),
         }
     }
@@ -69,9 +69,8 @@ impl Dialer {
                 return handshake(stream).await;
             }
             let no_tls = |message: String| StoreError::new(StoreErrorKind::Tls, format!("TLS: {message}"));
-            let Some(connector) = &self.tls else {
-                return Err(no_tls("not set up for this endpoint".to_owned()));
-            };
+            let config = self.tls.config().map_err(|error| no_tls(chain(&error)))?;
+            let connector = TlsConnector::from(config);
             let name = ServerName::try_from(address.host.clone())
                 .map_err(|error| no_tls(format!("'{}': {error}", address.host)))?;
             handshake(

@@ -5,6 +5,7 @@
 mod body;
 mod connection;
 mod pool;
+mod smithy;
 mod tls;
 
 use std::error::Error as StdError;
@@ -20,7 +21,8 @@ use crate::error::chain;
 pub(super) use body::{AnswerBody, RequestBody};
 pub(super) use connection::Address;
 pub(super) use pool::Pool;
-pub(super) use tls::client_config;
+pub(super) use smithy::{PooledClient, is_html_answer};
+pub(super) use tls::Tls;
 
 /// Every cause of an error, from the outside in. `io::Error` passes over what it wraps in `source()`, so its
 /// inner error is taken by `get_ref`.

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::body::RequestBody;
 use super::connection::{Address, Dialer};
+use super::tls::Tls;
 use crate::store::StoreResult;
 use crate::store::connector::Shared;
 
@@ -43,12 +44,8 @@ pub(super) struct Lease {
 }
 
 impl Pool {
-    /// A pool of at most `max_connections`. Without `tls`, only plain http is possible.
-    pub(in crate::store) fn new(
-        tls: Option<Arc<rustls::ClientConfig>>,
-        max_connections: usize,
-        shared: Arc<Shared>,
-    ) -> Arc<Self> {
+    /// A pool of at most `max_connections`.
+    pub(in crate::store) fn new(tls: Arc<Tls>, max_connections: usize, shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self {
             dialer: Dialer::new(tls),
             idle: Mutex::default(),

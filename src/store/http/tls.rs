@@ -1,8 +1,8 @@
 //! Whom TLS connections trust: the system's certificate authorities and those of `--ca-file`.
 
 use std::fs;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -10,11 +10,36 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The settings of all TLS connections of a process.
-///
-/// # Errors
-/// A `ca_file` that cannot be read or holds no certificate.
-pub(in crate::store) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>> {
+/// The settings of all TLS connections of a process, made when the first one is wanted: reading the system's
+/// certificates takes milliseconds.
+#[derive(Debug)]
+pub(in crate::store) struct Tls {
+    ca_file: Option<PathBuf>,
+    made: OnceLock<Arc<ClientConfig>>,
+}
+
+impl Tls {
+    pub(in crate::store) fn new(ca_file: Option<&Path>) -> Arc<Self> {
+        Arc::new(Self {
+            ca_file: ca_file.map(Path::to_owned),
+            made: OnceLock::new(),
+        })
+    }
+
+    /// The settings.
+    ///
+    /// # Errors
+    /// A `ca_file` that cannot be read or holds no certificate.
+    pub(in crate::store) fn config(&self) -> Result<Arc<ClientConfig>> {
+        if let Some(made) = self.made.get() {
+            return Ok(made.clone());
+        }
+        let config = make(self.ca_file.as_deref())?;
+        Ok(self.made.get_or_init(|| config).clone())
+    }
+}
+
+fn make(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     // What the system cannot give is not fatal: the server's certificate may be signed by `ca_file`.
     let native = rustls_native_certs::load_native_certs();

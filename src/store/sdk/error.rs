@@ -7,10 +7,9 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use super::http::is_html;
 use crate::error::chain;
 use crate::store::answer::ErrorAnswer;
-use crate::store::http::causes;
+use crate::store::http::{causes, is_html_answer};
 use crate::store::{StoreError, StoreErrorKind};
 
 fn has_cause<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
@@ -39,7 +38,7 @@ fn answered(response: &HttpResponse, code: Option<&str>, message: Option<&str>) 
         // A modelled HEAD error has a made-up code; the status says as much.
         code: code.filter(|code| !matches!(*code, "NotFound" | "Forbidden" | "Bad Request")),
         message,
-        is_html: is_html(response),
+        is_html: is_html_answer(response),
         header: &|name| headers.get(name),
     }
     .into_error()

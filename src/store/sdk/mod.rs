@@ -5,7 +5,6 @@
 mod config;
 mod convert;
 mod error;
-mod http;
 mod operations;
 mod server_date;
 
@@ -18,12 +17,11 @@ use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::CreateUnhandledError;
 
-use self::http::PooledClient;
 use super::StoreResult;
 use super::attempt::Attempt;
 use super::body::Progress;
 use super::connector::Shared;
-use super::http::Pool;
+use super::http::{Pool, PooledClient};
 use super::resolved::Resolved;
 use crate::config::RetrySettings;
 

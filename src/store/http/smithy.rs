@@ -1,4 +1,4 @@
-//! The pool as the SDK's HTTP client.
+//! The pool as an HTTP client for the SDK and for its credential providers.
 
 use std::sync::Arc;
 
@@ -11,14 +11,15 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use http::{HeaderValue, Request, Uri};
 
-use crate::store::http::{Address, Pool, RequestBody};
+use super::{Address, Pool, RequestBody};
 use crate::store::{StoreError, StoreErrorKind, StoreResult};
 
 /// See the module.
 #[derive(Clone)]
-pub(super) struct PooledClient {
-    pub(super) pool: Arc<Pool>,
-    pub(super) path_style: bool,
+pub(in crate::store) struct PooledClient {
+    pub(in crate::store) pool: Arc<Pool>,
+    /// Addresses have the bucket in their path, not in their host.
+    pub(in crate::store) path_style: bool,
 }
 
 impl std::fmt::Debug for PooledClient {
@@ -45,7 +46,7 @@ impl HttpConnector for PooledClient {
             let response = exchange(&pool, request)
                 .await
                 .map_err(|error| ConnectorError::other(Box::new(error), None))?;
-            if response.status().is_success() && !of_object && is_html(&response) {
+            if response.status().is_success() && !of_object && is_html_answer(&response) {
                 return Err(ConnectorError::other(Box::new(StoreError::html()), None));
             }
             Ok(response)
@@ -86,7 +87,7 @@ async fn exchange(pool: &Arc<Pool>, request: HttpRequest) -> StoreResult<HttpRes
 }
 
 /// True when the answer calls itself an HTML page.
-pub(super) fn is_html(response: &HttpResponse) -> bool {
+pub(in crate::store) fn is_html_answer(response: &HttpResponse) -> bool {
     let content_type = response.headers().get("content-type");
     content_type.is_some_and(|content_type| content_type.starts_with("text/html"))
 }

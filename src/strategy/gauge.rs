@@ -1,0 +1,166 @@
+//! How many requests may be in flight, as the loops of one run see it: fixed, or adapted to what is measured.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::window::{Sample, Window};
+use crate::store::Pace;
+
+/// Changes of the window that a report keeps.
+const KEPT_CHANGES: usize = 1_000;
+
+/// The window changed to `size` at this moment of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowChange {
+    /// Seconds after the first request.
+    pub seconds: f64,
+    /// Requests that may be in flight from then on.
+    pub size: usize,
+}
+
+struct Measured {
+    requests: u64,
+    bytes: u64,
+    micros: Histogram<u64>,
+    since: Instant,
+}
+
+/// See the module. Shared by all loops.
+pub(super) struct Gauge {
+    size: watch::Receiver<usize>,
+    measured: Mutex<Measured>,
+    /// A worker had to wait for work: the window was not used to the full.
+    starved: AtomicBool,
+}
+
+/// Changes the window; the loops end when it is dropped and there is no work left.
+pub(super) struct Controller {
+    window: Option<Window>,
+    size: watch::Sender<usize>,
+    course: Vec<WindowChange>,
+}
+
+/// A gauge and its controller. With `adapts` the window starts small and is at most `most`, else it is `most`.
+pub(super) fn gauge(most: usize, adapts: bool) -> (Gauge, Controller) {
+    let window = adapts.then(|| Window::new(most));
+    let (sender, receiver) = watch::channel(window.as_ref().map_or(most, Window::size));
+    let measured = Measured {
+        requests: 0,
+        bytes: 0,
+        micros: Histogram::new(2).expect("two digits are allowed"),
+        since: Instant::now(),
+    };
+    let gauge = Gauge {
+        size: receiver,
+        measured: Mutex::new(measured),
+        starved: AtomicBool::new(false),
+    };
+    let controller = Controller {
+        window,
+        size: sender,
+        course: Vec::new(),
+    };
+    (gauge, controller)
+}
+
+impl Gauge {
+    fn measured(&self) -> MutexGuard<'_, Measured> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests that may be in flight now, over all loops.
+    pub(super) fn size(&self) -> usize {
+        *self.size.borrow()
+    }
+
+    /// A receiver of sizes for one loop.
+    pub(super) fn changes(&self) -> watch::Receiver<usize> {
+        self.size.clone()
+    }
+
+    /// One task took `elapsed` for `bytes`.
+    pub(super) fn record(&self, elapsed: Duration, bytes: u64) {
+        let mut measured = self.measured();
+        measured.requests += 1;
+        measured.bytes += bytes;
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).max(1);
+        measured.micros.saturating_record(micros);
+    }
+
+    /// A worker waits for work.
+    pub(super) fn starve(&self) {
+        self.starved.store(true, Ordering::Relaxed);
+    }
+
+    /// What was measured so far, and whether the window was used to the full.
+    fn sample(&self, refused: u64) -> (Sample, bool) {
+        let measured = self.measured();
+        let quantile = |q| Duration::from_micros(measured.micros.value_at_quantile(q));
+        let sample = Sample {
+            elapsed: measured.since.elapsed(),
+            requests: measured.requests,
+            bytes: measured.bytes,
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            refused,
+        };
+        (sample, !self.starved.load(Ordering::Relaxed))
+    }
+
+    fn begin_anew(&self) {
+        let mut measured = self.measured();
+        measured.requests = 0;
+        measured.bytes = 0;
+        measured.micros.reset();
+        measured.since = Instant::now();
+        self.starved.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Controller {
+    /// Adapts the window for as long as it is polled. Never returns.
+    pub(super) async fn adapt(&mut self, gauge: &Gauge, pace: &Pace) {
+        let Some(mut window) = self.window.take() else {
+            return std::future::pending().await;
+        };
+        let began = Instant::now();
+        self.note(began, window.size());
+        let mut refused_before = pace.refusals();
+        loop {
+            tokio::time::sleep(window.interval()).await;
+            let refused = pace.refusals();
+            let (sample, was_full) = gauge.sample(refused - refused_before);
+            if !window.is_enough(&sample) {
+                continue;
+            }
+            let before = window.size();
+            if was_full || sample.refused > 0 {
+                window.observe(&sample);
+            }
+            refused_before = refused;
+            gauge.begin_anew();
+            if window.size() != before {
+                tracing::debug!(before, after = window.size(), ?sample, "the window changes");
+                self.note(began, window.size());
+                let _ = self.size.send(window.size());
+            }
+        }
+    }
+
+    fn note(&mut self, began: Instant, size: usize) {
+        if self.course.len() < KEPT_CHANGES {
+            let seconds = began.elapsed().as_secs_f64();
+            self.course.push(WindowChange { seconds, size });
+        }
+    }
+
+    /// The window over time; empty when it was fixed.
+    pub(super) fn into_course(self) -> Vec<WindowChange> {
+        self.course
+    }
+}
