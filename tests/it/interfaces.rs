@@ -30,7 +30,7 @@ fn every_default_is_in_the_help() {
     for default in [
         "[default: 16MiB]",
         "[default: 64MiB]",
-        "[default: 32]",
+        "[default: auto]",
         "[default: 10]",
         "[default: crc64nvme]",
     ] {
