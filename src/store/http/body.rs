@@ -20,8 +20,8 @@ pub(in crate::store) enum RequestBody {
     Whole(Bytes),
     /// Read while it is sent.
     Frames(Box<FrameBody>),
-    /// Made by the SDK.
-    Sdk(SdkBody),
+    /// Made by the SDK. Boxed: hyper reserves room for dozens of requests a connection.
+    Sdk(Box<SdkBody>),
 }
 
 impl Body for RequestBody {
@@ -36,7 +36,7 @@ impl Body for RequestBody {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Frames(frames) => Pin::new(frames.as_mut()).poll_frame(context).map_err(Into::into),
-            Self::Sdk(body) => Pin::new(body).poll_frame(context),
+            Self::Sdk(body) => Pin::new(body.as_mut()).poll_frame(context),
         }
     }
 
@@ -52,7 +52,7 @@ impl Body for RequestBody {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Frames(frames) => frames.size_hint(),
-            Self::Sdk(body) => Body::size_hint(body),
+            Self::Sdk(body) => Body::size_hint(body.as_ref()),
         }
     }
 }

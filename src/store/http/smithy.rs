@@ -74,7 +74,10 @@ async fn exchange(pool: &Arc<Pool>, request: HttpRequest) -> StoreResult<HttpRes
     let origin = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     parts.uri = origin.parse::<Uri>().map_err(|error| impossible(&error))?;
     let response = pool
-        .send(&address, Request::from_parts(parts, RequestBody::Sdk(body)))
+        .send(
+            &address,
+            Request::from_parts(parts, RequestBody::Sdk(Box::new(body))),
+        )
         .await?;
     response.map(SdkBody::from_body_1_x).try_into().map_err(
         |error: aws_smithy_runtime_api::http::HttpError| {
