@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +14,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body::{Frame, SizeHint};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 
 use super::throttle::Gate;
 
@@ -33,16 +34,27 @@ pub struct FileRange {
 }
 
 impl FileRange {
-    /// Reads the slice at `position` within the range: at most [`SLICE_BYTES`], empty at the end.
+    /// Reads the slice at `position` within the range into `slice`, in place of what is there: at most
+    /// [`SLICE_BYTES`], nothing at the end. The memory is not cleared before, and can be used again.
     ///
     /// # Errors
     /// Whatever the file system says; `UnexpectedEof` when the file has become shorter.
-    pub fn read_slice(&self, position: u64) -> io::Result<Vec<u8>> {
+    pub fn read_slice(&self, position: u64, slice: &mut Vec<u8>) -> io::Result<()> {
         let left = self.length.saturating_sub(position);
         let wanted = usize::try_from(left).map_or(SLICE_BYTES, |left| left.min(SLICE_BYTES));
-        let mut slice = vec![0; wanted];
-        self.file.read_exact_at(&mut slice, self.offset + position)?;
-        Ok(slice)
+        slice.clear();
+        slice.reserve_exact(wanted);
+        while slice.len() < wanted {
+            let offset = self.offset + position + slice.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(slice), offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        // There may be room for more than was asked for.
+        slice.truncate(wanted);
+        Ok(())
     }
 }
 
@@ -139,7 +151,11 @@ impl FrameBody {
                 let start = usize::try_from(self.position).map_err(io::Error::other)?;
                 Ok(bytes.slice(start..bytes.len().min(start + SLICE_BYTES)))
             }
-            Body::File(range) => range.read_slice(self.position).map(Bytes::from),
+            Body::File(range) => {
+                let mut slice = Vec::new();
+                range.read_slice(self.position, &mut slice)?;
+                Ok(Bytes::from(slice))
+            }
         }
     }
 
@@ -210,13 +226,18 @@ mod tests {
             offset: 5,
             length: SLICE_BYTES as u64 + 4,
         };
-        assert_eq!(range.read_slice(0).expect("first").len(), SLICE_BYTES);
-        assert_eq!(range.read_slice(SLICE_BYTES as u64).expect("second"), vec![7; 4]);
+        let mut slice = Vec::new();
+        range.read_slice(0, &mut slice).expect("first");
+        assert_eq!(slice.len(), SLICE_BYTES);
+        range.read_slice(SLICE_BYTES as u64, &mut slice).expect("second");
+        assert_eq!(slice, vec![7; 4]);
         let beyond = FileRange {
             length: SLICE_BYTES as u64 + 6,
             ..range
         };
-        let error = beyond.read_slice(SLICE_BYTES as u64).expect_err("too short");
+        let error = beyond
+            .read_slice(SLICE_BYTES as u64, &mut slice)
+            .expect_err("too short");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

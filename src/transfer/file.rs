@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -105,20 +105,18 @@ pub(super) fn read_whole(file: &File, before: &FileIdentity) -> Result<Bytes, Re
     let size = usize::try_from(before.size_bytes).map_err(|_| ReadTrouble::Changed)?;
     // One byte more than it should have, so that growth shows without a second call. A read that ends where the
     // file should end was short because of that; what else it could mean, the look at the file afterwards finds.
-    let mut bytes = vec![0; size + 1];
-    let mut filled = 0;
-    while filled < size.max(1) {
-        match file.read_at(&mut bytes[filled..], filled as u64) {
+    let mut bytes = Vec::with_capacity(size + 1);
+    while bytes.len() < size.max(1) {
+        let offset = bytes.len() as u64;
+        match rustix::io::pread(file, spare_capacity(&mut bytes), offset) {
             Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(error.to_string())),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(unreadable(io::Error::from(errno).to_string())),
         }
     }
-    if filled != size {
+    if bytes.len() != size {
         return Err(ReadTrouble::Changed);
     }
-    bytes.truncate(size);
     ensure_same(file, before)?;
     Ok(Bytes::from(bytes))
 }

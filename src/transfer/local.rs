@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -318,13 +317,15 @@ fn checksum_of_body(algorithm: crate::config::ChecksumAlgorithm, body: &Body) ->
         Body::Bytes(bytes) => return Ok(of_bytes(algorithm, bytes)),
         Body::File(range) => range,
     };
-    let mut hasher = Hasher::new(algorithm);
+    let (mut hasher, mut slice) = (Hasher::new(algorithm), Vec::new());
     let mut position = 0;
     while position < range.length {
-        let slice = Bytes::from(range.read_slice(position).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => StepError::Changed,
-            _ => StepError::Failed(Failure::new(FailureKind::Unreadable, error.to_string())),
-        })?);
+        range
+            .read_slice(position, &mut slice)
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => StepError::Changed,
+                _ => StepError::Failed(Failure::new(FailureKind::Unreadable, error.to_string())),
+            })?;
         hasher.update(&slice);
         position += slice.len() as u64;
     }

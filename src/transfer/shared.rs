@@ -79,9 +79,8 @@ impl TransferShared {
         identity: Option<&FileIdentity>,
     ) -> ObjectProperties {
         let content_type = self.attributes.content_type.clone().unwrap_or_else(|| {
-            mime_guess::from_path(&object.key)
-                .first_or_octet_stream()
-                .to_string()
+            let guessed = mime_guess::from_path(&object.key).first_raw();
+            guessed.unwrap_or("application/octet-stream").to_owned()
         });
         let metadata = identity
             .map(|identity| ("mtime".to_owned(), identity.mtime_text()))

@@ -193,11 +193,11 @@ pub(super) fn payload_hash(body: &Body) -> StoreResult<String> {
         Body::Bytes(bytes) => return Ok(hex(&Sha256::digest(bytes))),
         Body::File(range) => range,
     };
-    let mut digest = Sha256::new();
+    let (mut digest, mut slice) = (Sha256::new(), Vec::new());
     let mut position = 0;
     while position < range.length {
-        let slice = range
-            .read_slice(position)
+        range
+            .read_slice(position, &mut slice)
             .map_err(|error| StoreError::new(StoreErrorKind::LocalRead, error.to_string()))?;
         digest.update(&slice);
         position += slice.len() as u64;
