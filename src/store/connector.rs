@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,8 @@ pub(super) struct Shared {
     pub(super) connections_opened: AtomicU64,
     pub(super) server: OnceLock<ServerKind>,
     pub(super) gate: Option<Arc<dyn Gate>>,
+    /// It said no to a checksum that comes behind a body.
+    pub(super) refuses_trailers: AtomicBool,
 }
 
 /// See the module.

@@ -7,6 +7,7 @@
 mod answer;
 mod attempt;
 mod body;
+pub(crate) mod checksum;
 mod connector;
 mod credentials;
 mod direct;
@@ -107,7 +108,16 @@ pub struct UploadPart {
     pub number: u32,
     /// Its bytes; can be sent again.
     pub body: Body,
-    /// Checksum of this part.
+    /// Checksum that goes with it.
+    pub algorithm: ChecksumAlgorithm,
+}
+
+/// A part as it was sent and stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPart {
+    /// What the server said.
+    pub stored: Stored,
+    /// Checksum of the bytes that were sent.
     pub checksum: Checksum,
 }
 
@@ -209,7 +219,7 @@ pub trait ObjectStore: Send + Sync {
     /// Begins a multipart upload and returns its id.
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String>;
     /// Stores one part; sending a number again replaces that part.
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored>;
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<StoredPart>;
     /// Makes the object of its parts, at once and whole.
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored>;
     /// Gives up an upload and frees its parts. An upload that is gone already is not an error.

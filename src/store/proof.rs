@@ -5,7 +5,7 @@
 use md5::{Digest as _, Md5};
 
 use super::{
-    Checksum, CompleteUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    Checksum, CompleteUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart,
 };
 
 fn doubtful(message: String) -> StoreError {
@@ -43,11 +43,11 @@ impl PutObject {
     }
 }
 
-impl UploadPart {
+impl StoredPart {
     /// The answer if it is credible. A wrong ETag would be refused by Complete.
-    pub(super) fn check(&self, stored: Stored) -> StoreResult<Stored> {
-        check_echo(&self.checksum, &stored)?;
-        Ok(stored)
+    pub(super) fn check(self) -> StoreResult<Self> {
+        check_echo(&self.checksum, &self.stored)?;
+        Ok(self)
     }
 }
 

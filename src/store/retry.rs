@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use super::pace::{Pace, jittered};
 use super::{
     ByteSink, CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject,
-    StoreError, StoreErrorKind, StoreResult, Stored, UploadPart, abort_strays,
+    StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart, abort_strays,
 };
 use crate::config::{ChecksumAlgorithm, DEFAULT_RETRIES, RetrySettings};
 use crate::event::RetryNotice;
@@ -198,10 +198,9 @@ impl ObjectStore for Retrying {
         outcome
     }
 
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<StoredPart> {
         self.run("UploadPart", &request.key, |store| async {
-            let stored = store.upload_part(request).await?;
-            request.check(stored)
+            store.upload_part(request).await?.check()
         })
         .await
     }

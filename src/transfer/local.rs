@@ -6,16 +6,16 @@ use async_trait::async_trait;
 use md5::{Digest as _, Md5};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::checksum::{Hasher, of_bytes, of_parts};
 use super::file::{self, FileIdentity, ReadTrouble};
 use super::shared::{PART_HOLDS_BYTES, TransferShared};
 use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
 use super::task::{Content, ObjectSpec};
 use super::verify::Expected;
 use crate::event::{Failure, FailureKind};
+use crate::store::checksum::{of_body, of_parts};
 use crate::store::{
     Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectStore, PutObject,
-    StoreError, StoreErrorKind, Stored, UploadPart,
+    StoreError, StoreErrorKind, Stored, StoredPart, UploadPart,
 };
 
 /// Steps through one store.
@@ -61,7 +61,7 @@ impl LocalSteps {
 
     async fn put(&self, object: &ObjectSpec) -> Result<StepDone, StepError> {
         let (body, identity, _held) = self.small_body(object).await?;
-        let checksum = checksum_of_body(self.shared.settings.checksum, &body)?;
+        let checksum = of_body(self.shared.settings.checksum, &body)?;
         let expected_etag = match &body {
             Body::Bytes(bytes) if self.shared.connector.server().is_trusted() => {
                 Some(crate::store::hex(&Md5::digest(bytes)))
@@ -205,21 +205,19 @@ impl LocalSteps {
                 )
             }
         };
-        // The checksum goes into a header, so the range is read twice; the second time from the page cache.
-        let checksum = checksum_of_body(self.shared.settings.checksum, &body)?;
         let request = UploadPart {
             key: object.key.clone(),
             upload_id: begun.upload_id.clone(),
             number,
             body,
-            checksum: checksum.clone(),
+            algorithm: self.shared.settings.checksum,
         };
         let outcome = self.store.upload_part(&request).await;
         if let Some((file, before)) = &open_file {
             // Before the error: a changed file explains a wrong digest.
             file::ensure_same(file, before)?;
         }
-        let stored = outcome.map_err(lost_upload)?;
+        let StoredPart { stored, checksum } = outcome.map_err(lost_upload)?;
         let part = CompletedPart {
             number,
             etag: stored.etag,
@@ -310,26 +308,6 @@ fn lost_upload(error: StoreError) -> StepError {
         return StepError::Restart(Failure::new(FailureKind::Upload, error.to_string()));
     }
     error.into()
-}
-
-fn checksum_of_body(algorithm: crate::config::ChecksumAlgorithm, body: &Body) -> Result<Checksum, StepError> {
-    let range = match body {
-        Body::Bytes(bytes) => return Ok(of_bytes(algorithm, bytes)),
-        Body::File(range) => range,
-    };
-    let (mut hasher, mut slice) = (Hasher::new(algorithm), Vec::new());
-    let mut position = 0;
-    while position < range.length {
-        range
-            .read_slice(position, &mut slice)
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => StepError::Changed,
-                _ => StepError::Failed(Failure::new(FailureKind::Unreadable, error.to_string())),
-            })?;
-        hasher.update(&slice);
-        position += slice.len() as u64;
-    }
-    Ok(hasher.finish())
 }
 
 #[async_trait]

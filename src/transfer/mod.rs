@@ -4,7 +4,6 @@
 //! split into [`Step`]s of plain data, so that a worker may run them itself ([`LocalSteps`]) or have a child
 //! process do so. Knows stores, but neither strategies nor the terminal.
 
-mod checksum;
 mod drive;
 mod file;
 mod local;

@@ -1,9 +1,9 @@
 //! After the server said yes: is the object there, and is it ours? By HEAD, or by reading it back.
 
-use super::checksum::{Hasher, of_parts};
 use super::step::StepError;
 use crate::config::VerifyMode;
 use crate::event::{Failure, FailureKind};
+use crate::store::checksum::{Hasher, of_parts};
 use crate::store::{Checksum, ObjectStore, StoreError, StoreErrorKind, Stored};
 
 /// What should be stored.

@@ -8,24 +8,30 @@
 mod answer;
 mod request;
 mod signer;
+mod trailer;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 
-use self::request::{Draft, Target};
+use self::request::{Draft, Target, checksum_header};
 use self::signer::Signer;
+use self::trailer::UNSIGNED_WITH_TRAILER;
 use super::attempt::Attempt;
 use super::body::{FrameBody, Progress, SLICE_BYTES};
+use super::checksum::of_body;
 use super::connector::Shared;
 use super::http::{Pool, RequestBody};
 use super::resolved::Resolved;
 use super::sdk::SdkStore;
 use super::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject,
-    StoreError, StoreResult, Stored, UploadPart,
+    StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
+
+pub(super) use self::trailer::TrailerBody;
 
 /// One bucket, with the hot operations on requests of our own.
 pub(super) struct DirectStore {
@@ -79,6 +85,44 @@ impl DirectStore {
         (RequestBody::Frames(Box::new(frames)), progress)
     }
 
+    /// Whether a part goes with its checksum behind it: from a file, to a server that is known to look there. What
+    /// one that does not would store is not what was meant.
+    fn takes_trailer(&self, body: &Body) -> bool {
+        let known = self.shared.server.get().is_some_and(|server| server.is_trusted());
+        matches!(body, Body::File(_))
+            && known
+            && !self.signs_payload
+            && self.resolved.credentials.is_some()
+            && !self.shared.refuses_trailers.load(Ordering::Relaxed)
+    }
+
+    /// Sends a part in one pass over its file.
+    async fn part_with_trailer(&self, request: &UploadPart) -> StoreResult<StoredPart> {
+        let length = request.body.length();
+        let decoded_length = length.to_string();
+        let name = checksum_header(request.algorithm);
+        let mut draft = Draft::new(&self.target, &request.key);
+        draft.header("content-encoding", "aws-chunked");
+        draft.header("x-amz-decoded-content-length", &decoded_length);
+        draft.header("x-amz-trailer", name);
+        draft.part(request.number, &request.upload_id);
+        let progress = Progress::start(false);
+        let content = FrameBody::new(request.body.clone(), progress.clone(), self.shared.gate.clone());
+        let (body, sum) = TrailerBody::new(content, length, request.algorithm, name);
+        let payload = Some(UNSIGNED_WITH_TRAILER.to_owned());
+        let wire = (RequestBody::Trailer(Box::new(body)), progress);
+        let stored = self
+            .exchange(draft, wire, length, payload, request.algorithm)
+            .await?;
+        let checksum = sum.get().cloned().ok_or_else(|| {
+            StoreError::new(
+                StoreErrorKind::NotCredible,
+                "the server said yes before it had the whole part",
+            )
+        })?;
+        Ok(StoredPart { stored, checksum })
+    }
+
     /// Signs and sends `draft` with `body`, and reads the answer: what a PUT is answered with on success.
     async fn put(&self, draft: Draft<'_>, body: &Body, algorithm: ChecksumAlgorithm) -> StoreResult<Stored> {
         let payload_hash = if self.signs_payload {
@@ -86,14 +130,26 @@ impl DirectStore {
         } else {
             None
         };
+        let wire = self.wire_body(body).await;
+        self.exchange(draft, wire, body.length(), payload_hash, algorithm)
+            .await
+    }
+
+    async fn exchange(
+        &self,
+        draft: Draft<'_>,
+        (wire_body, progress): (RequestBody, Arc<Progress>),
+        body_bytes: u64,
+        payload_hash: Option<String>,
+        algorithm: ChecksumAlgorithm,
+    ) -> StoreResult<Stored> {
         let identity = match &self.resolved.credentials {
             Some(credentials) => Some(credentials.get().await.map_err(|error| no_credentials(&error))?),
             None => None,
         };
-        let (wire_body, progress) = self.wire_body(body).await;
         let attempt = Attempt {
             progress: &progress,
-            body_bytes: body.length(),
+            body_bytes,
             answer_limit: self.limits.answer_limit,
             limits: &self.limits,
         };
@@ -110,7 +166,7 @@ impl DirectStore {
 
 fn no_credentials(error: &aws_credential_types::provider::error::CredentialsError) -> StoreError {
     StoreError::new(
-        super::StoreErrorKind::NoCredentials,
+        StoreErrorKind::NoCredentials,
         format!("no credentials: {}", crate::error::chain(error)),
     )
 }
@@ -123,7 +179,8 @@ fn is_redirect(outcome: &StoreResult<Stored>) -> bool {
 #[async_trait]
 impl ObjectStore for DirectStore {
     async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
-        let mut draft = Draft::new(&self.target, &request.key, &request.checksum);
+        let mut draft = Draft::new(&self.target, &request.key);
+        draft.checksum(&request.checksum);
         draft.properties(&request.properties);
         if request.if_none_match {
             draft.header("if-none-match", "*");
@@ -135,14 +192,25 @@ impl ObjectStore for DirectStore {
         outcome
     }
 
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
-        let mut draft = Draft::new(&self.target, &request.key, &request.checksum);
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<StoredPart> {
+        if self.takes_trailer(&request.body) {
+            let outcome = self.part_with_trailer(request).await;
+            if !matches!(&outcome, Err(error) if error.kind == StoreErrorKind::Refused) {
+                return outcome;
+            }
+            tracing::debug!(?outcome, "the server does not take a checksum behind a body");
+            self.shared.refuses_trailers.store(true, Ordering::Relaxed);
+        }
+        let checksum = of_body(request.algorithm, &request.body)?;
+        let mut draft = Draft::new(&self.target, &request.key);
+        draft.checksum(&checksum);
         draft.part(request.number, &request.upload_id);
-        let outcome = self.put(draft, &request.body, request.checksum.algorithm).await;
+        let outcome = self.put(draft, &request.body, request.algorithm).await;
         if is_redirect(&outcome) {
             return self.sdk.upload_part(request).await;
         }
-        outcome
+        let stored = outcome?;
+        Ok(StoredPart { stored, checksum })
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {

@@ -69,8 +69,8 @@ pub(super) fn checksum_header(algorithm: ChecksumAlgorithm) -> &'static str {
 }
 
 impl<'a> Draft<'a> {
-    /// A PUT of `key` whose body has this checksum.
-    pub(super) fn new(target: &'a Target, key: &str, checksum: &'a Checksum) -> Self {
+    /// A PUT of `key`.
+    pub(super) fn new(target: &'a Target, key: &str) -> Self {
         let mut path = String::with_capacity(target.path.len() + key.len() + 16);
         path.push_str(&target.path);
         path.push('/');
@@ -81,8 +81,12 @@ impl<'a> Draft<'a> {
             headers: Vec::with_capacity(12),
         };
         draft.header("host", &target.host);
-        draft.header(checksum_header(checksum.algorithm), &checksum.value);
         draft
+    }
+
+    /// The checksum of its body.
+    pub(super) fn checksum(&mut self, checksum: &'a Checksum) {
+        self.header(checksum_header(checksum.algorithm), &checksum.value);
     }
 
     pub(super) fn header(&mut self, name: &'static str, value: &'a str) {

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 
 use super::pool::Lease;
 use crate::store::body::FrameBody;
+use crate::store::direct::TrailerBody;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -20,6 +21,8 @@ pub(in crate::store) enum RequestBody {
     Whole(Bytes),
     /// Read while it is sent.
     Frames(Box<FrameBody>),
+    /// The same with its checksum behind it.
+    Trailer(Box<TrailerBody>),
     /// Made by the SDK. Boxed: hyper reserves room for dozens of requests a connection.
     Sdk(Box<SdkBody>),
 }
@@ -36,6 +39,7 @@ impl Body for RequestBody {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Frames(frames) => Pin::new(frames.as_mut()).poll_frame(context).map_err(Into::into),
+            Self::Trailer(body) => Pin::new(body.as_mut()).poll_frame(context).map_err(Into::into),
             Self::Sdk(body) => Pin::new(body.as_mut()).poll_frame(context),
         }
     }
@@ -44,6 +48,7 @@ impl Body for RequestBody {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Frames(frames) => frames.is_end_stream(),
+            Self::Trailer(body) => body.is_end_stream(),
             Self::Sdk(body) => body.is_end_stream(),
         }
     }
@@ -52,6 +57,7 @@ impl Body for RequestBody {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Frames(frames) => frames.size_hint(),
+            Self::Trailer(body) => body.size_hint(),
             Self::Sdk(body) => Body::size_hint(body.as_ref()),
         }
     }

@@ -15,9 +15,10 @@ use super::convert::{
 use super::server_date::ServerDate;
 use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
+use crate::store::checksum::of_body;
 use crate::store::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListedObject, ObjectHead, ObjectStore,
-    OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
 };
 
 /// The first question of a run is answered quickly or asked again.
@@ -118,7 +119,9 @@ impl ObjectStore for SdkStore {
         }
     }
 
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<StoredPart> {
+        // It goes into a header, so a file range is read twice; the second time from the page cache.
+        let checksum = of_body(request.algorithm, &request.body)?;
         let (body, progress) = self.sdk_body(&request.body).await;
         let length = request.body.length();
         let call = self
@@ -130,7 +133,7 @@ impl ObjectStore for SdkStore {
             .part_number(i32::try_from(request.number).expect("part numbers end at 10,000"))
             .body(body)
             .content_length(Self::content_length(length));
-        let call = with_checksum!(call, &request.checksum).customize();
+        let call = with_checksum!(call, &checksum).customize();
         let call = if self.signs_payload {
             call
         } else {
@@ -139,11 +142,12 @@ impl ObjectStore for SdkStore {
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;
-        stored(
+        let stored = stored(
             output.e_tag(),
-            checksum_of!(output, request.checksum.algorithm),
+            checksum_of!(output, request.algorithm),
             output.server_side_encryption(),
-        )
+        )?;
+        Ok(StoredPart { stored, checksum })
     }
 
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored> {

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crc_fast::CrcAlgorithm;
 use sha2::{Digest as _, Sha256};
 
+use super::{Body, Checksum, StoreError, StoreErrorKind, StoreResult};
 use crate::config::ChecksumAlgorithm;
-use crate::store::Checksum;
 
 fn crc(algorithm: ChecksumAlgorithm) -> Option<(CrcAlgorithm, usize)> {
     match algorithm {
@@ -26,13 +26,13 @@ enum State {
 }
 
 /// A checksum in the making.
-pub(super) struct Hasher {
+pub(crate) struct Hasher {
     algorithm: ChecksumAlgorithm,
     state: State,
 }
 
 impl Hasher {
-    pub(super) fn new(algorithm: ChecksumAlgorithm) -> Self {
+    pub(crate) fn new(algorithm: ChecksumAlgorithm) -> Self {
         let state = match crc(algorithm) {
             Some((crc, _)) => State::Crc(Box::new(crc_fast::Digest::new(crc))),
             None => State::Sha256(Sha256::new()),
@@ -40,14 +40,14 @@ impl Hasher {
         Self { algorithm, state }
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         match &mut self.state {
             State::Crc(digest) => digest.update(bytes),
             State::Sha256(digest) => digest.update(bytes),
         }
     }
 
-    pub(super) fn finish(self) -> Checksum {
+    pub(crate) fn finish(self) -> Checksum {
         let bytes = match self.state {
             State::Crc(digest) => crc_bytes(self.algorithm, digest.finalize()),
             State::Sha256(digest) => digest.finalize().to_vec(),
@@ -65,15 +65,42 @@ fn crc_bytes(algorithm: ChecksumAlgorithm, value: u64) -> Vec<u8> {
 }
 
 /// The checksum of `bytes`.
-pub(super) fn of_bytes(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Checksum {
+pub(crate) fn of_bytes(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Checksum {
     let mut hasher = Hasher::new(algorithm);
     hasher.update(bytes);
     hasher.finish()
 }
 
+/// The checksum of all of `body`; a file range is read for it.
+///
+/// # Errors
+/// [`StoreErrorKind::LocalRead`] when the file cannot be read or is shorter now.
+pub(crate) fn of_body(algorithm: ChecksumAlgorithm, body: &Body) -> StoreResult<Checksum> {
+    let range = match body {
+        Body::Bytes(bytes) => return Ok(of_bytes(algorithm, bytes)),
+        Body::File(range) => range,
+    };
+    let (mut hasher, mut slice) = (Hasher::new(algorithm), Vec::new());
+    let mut position = 0;
+    while position < range.length {
+        range
+            .read_slice(position, &mut slice)
+            .map_err(|error| StoreError::new(StoreErrorKind::LocalRead, error.to_string()))?;
+        hasher.update(&slice);
+        position += slice.len() as u64;
+    }
+    Ok(hasher.finish())
+}
+
+/// Characters of a checksum in base64.
+pub(super) fn encoded_length(algorithm: ChecksumAlgorithm) -> usize {
+    let bytes = crc(algorithm).map_or(32, |(_, width)| width);
+    bytes.div_ceil(3) * 4
+}
+
 /// The checksum of the object that parts with these checksums and lengths make, in order: of all bytes for
 /// CRCs, composite with `-N` for SHA-256. `None` when a checksum is not valid base64 of the right length.
-pub(super) fn of_parts(algorithm: ChecksumAlgorithm, parts: &[(&Checksum, u64)]) -> Option<Checksum> {
+pub(crate) fn of_parts(algorithm: ChecksumAlgorithm, parts: &[(&Checksum, u64)]) -> Option<Checksum> {
     let decoded = |checksum: &Checksum| BASE64.decode(&checksum.value).ok();
     let Some((crc, width)) = crc(algorithm) else {
         let mut digest = Sha256::new();
