@@ -81,8 +81,8 @@ impl Resolved {
         let is_https = endpoint_url
             .as_deref()
             .is_none_or(|url| url.starts_with("https:"));
-        if is_https || settings.ca_file.is_some() {
-            // A garbage file is an error at once, also where it is not needed.
+        if is_https {
+            // A garbage file is an error at once, and not with the first connection.
             tls.config()?;
         }
         let credentials = credentials(settings, is_aws, &region, &providers).await;

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use super::window::{Sample, Window};
 use crate::store::Pace;
 
+/// An hour; what takes longer counts as that.
+const LONGEST_MICROS: u64 = 3_600_000_000;
 /// Changes of the window that a report keeps.
 const KEPT_CHANGES: usize = 1_000;
 
@@ -52,7 +54,7 @@ pub(super) fn gauge(most: usize, adapts: bool) -> (Gauge, Controller) {
     let measured = Measured {
         requests: 0,
         bytes: 0,
-        micros: Histogram::new(2).expect("two digits are allowed"),
+        micros: Histogram::new_with_bounds(1, LONGEST_MICROS, 2).expect("bounds that histograms allow"),
         since: Instant::now(),
     };
     let gauge = Gauge {
@@ -162,5 +164,25 @@ impl Controller {
     /// The window over time; empty when it was fixed.
     pub(super) fn into_course(self) -> Vec<WindowChange> {
         self.course
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_what_was_recorded() {
+        let (gauge, _controller) = gauge(64, true);
+        for millis in [10, 20, 30] {
+            gauge.record(Duration::from_millis(millis), 1);
+        }
+        let (sample, was_full) = gauge.sample(0);
+        assert!(was_full);
+        assert_eq!(sample.requests, 3);
+        let near = |time: Duration, millis: f64| (time.as_secs_f64() * 1e3 / millis - 1.0).abs() < 0.02;
+        assert!(near(sample.p50, 20.0) && near(sample.p99, 30.0), "{sample:?}");
+        gauge.begin_anew();
+        assert_eq!(gauge.sample(0).0.requests, 0);
     }
 }

@@ -58,8 +58,9 @@ impl Sample {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
-    /// Doubles as long as that pays. `before` is the rate of the size before this one.
-    Rising { before: Option<f64> },
+    /// Doubles as long as that pays. `before` is the rate of the size before this one; one sample that shows no gain
+    /// may be chance, two in a row are not.
+    Rising { before: Option<f64>, is_doubtful: bool },
     /// Stays for some samples; none larger is tried until then.
     Holding { samples: u32 },
     /// Tries a small step up from `from`, which gave `before`.
@@ -85,7 +86,10 @@ impl Window {
         Self {
             size: FIRST_WINDOW.min(max),
             max,
-            phase: Phase::Rising { before: None },
+            phase: Phase::Rising {
+                before: None,
+                is_doubtful: false,
+            },
             refused_at: None,
             best_p99: None,
             median: Duration::ZERO,
@@ -125,7 +129,7 @@ impl Window {
         }
         let rate = sample.rate();
         match self.phase {
-            Phase::Rising { before } => self.rise(before, rate),
+            Phase::Rising { before, is_doubtful } => self.rise(before, is_doubtful, rate),
             Phase::Holding { samples: 0 } => self.step(rate),
             Phase::Holding { samples } => self.phase = Phase::Holding { samples: samples - 1 },
             Phase::Stepping { from, before } => {
@@ -158,8 +162,14 @@ impl Window {
             && self.size > 1
     }
 
-    fn rise(&mut self, before: Option<f64>, rate: f64) {
-        if before.is_some_and(|before| rate < before * WORTH_DOUBLING) {
+    fn rise(&mut self, before: Option<f64>, is_doubtful: bool, rate: f64) {
+        let no_gain = before.is_some_and(|before| rate < before * WORTH_DOUBLING);
+        if no_gain && !is_doubtful {
+            self.phase = Phase::Rising {
+                before,
+                is_doubtful: true,
+            };
+        } else if no_gain {
             // The last doubling gave little: its connections are not worth it.
             self.size = (self.size / 2).max(1);
             self.phase = Phase::Holding {
@@ -171,7 +181,10 @@ impl Window {
             };
         } else {
             self.size = (self.size * 2).min(self.max);
-            self.phase = Phase::Rising { before: Some(rate) };
+            self.phase = Phase::Rising {
+                before: Some(rate),
+                is_doubtful: false,
+            };
         }
     }
 
