@@ -17,6 +17,9 @@ use crate::store::connector::Shared;
 /// Servers and balancers drop idle connections; ours go first, so that no request meets a dead one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Connections that are being made at once. A server's queue for new ones is short, and what does not fit into it
+/// is tried again by the kernel after a whole second.
+const MOST_DIALING: usize = 128;
 /// A connection that has answered and is not ready after this is still sending a body that nobody wants any more.
 const READY_LIMIT: Duration = Duration::from_millis(20);
 
@@ -32,6 +35,7 @@ pub(in crate::store) struct Pool {
     /// Last in, first out: what is not needed grows old and goes.
     idle: Mutex<Vec<Idle>>,
     in_use: Arc<Semaphore>,
+    dialing: Semaphore,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -50,6 +54,7 @@ impl Pool {
             dialer: Dialer::new(tls),
             idle: Mutex::default(),
             in_use: Arc::new(Semaphore::new(max_connections.max(1))),
+            dialing: Semaphore::new(MOST_DIALING),
             shared,
         })
     }
@@ -99,6 +104,7 @@ impl Pool {
         // One for another address must not keep its place beyond the limit.
         let surplus = self.idle().len().saturating_sub(self.in_use.available_permits());
         self.idle().drain(..surplus);
+        let _dialing = self.dialing.acquire().await;
         let sender = self.dialer.dial(address).await?;
         self.shared.connections_opened.fetch_add(1, Ordering::Relaxed);
         Ok(sender)
