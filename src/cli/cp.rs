@@ -18,7 +18,7 @@ use crate::event::{Event, Outcome};
 use crate::pipeline::{Input, Monitor, UploadRequest, upload};
 use crate::report::{Ending, RunSummary};
 use crate::source::S3Url;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, grouped};
 
 const KEY_RULE: &str = "\
 Keys: a '/' at the end of the target means \"into\"; a target without it is, for a single file, the key itself.
@@ -240,6 +240,16 @@ fn print_summary(summary: &RunSummary, code: ExitCode, output: &OutputArgs) {
                 if let Outcome::Failed { failure } = &record.outcome {
                     printer::failure(&format!("{}: {failure}", record.path));
                 }
+            }
+            let untold = summary
+                .totals
+                .failed
+                .saturating_sub(summary.failures.len() as u64);
+            if untold > 0 {
+                printer::failure(&format!(
+                    "{} more files failed; --output json has all",
+                    grouped(untold)
+                ));
             }
         }
     }

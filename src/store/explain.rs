@@ -3,8 +3,10 @@
 use super::{Connector, StoreError, StoreErrorKind};
 use crate::error::{Error, ErrorKind};
 
-const WRONG_PORT: &str = "check --endpoint-url; for MinIO it is the API port (9000), not the console (9001)";
-const WRONG_TRUST: &str = "if its certificate is signed by your own authority, name that with --ca-file FILE.pem; \
+const WRONG_PORT: &str = "check --endpoint-url; for MinIO it is the API port (9000), not the console (9001); \
+                          a server that speaks TLS wants https://";
+const WRONG_TRUST: &str = "its name and dates must fit; if its certificate is signed by your own authority, name that with \
+                           --ca-file FILE.pem; \
                            if it speaks plain HTTP, write http://";
 
 /// Says what `error` means for `bucket` and what to do about it.
