@@ -69,7 +69,8 @@ impl Pool {
         let permit = permit.expect("the pool is never closed");
         let sender = match self.ready_one(address).await {
             Some(sender) => sender,
-            None => self.dial(address).await?,
+            // Rare, and its future (a TLS handshake) would make that of every request ten times as large.
+            None => Box::pin(self.dial(address)).await?,
         };
         Ok(Lease {
             sender,
@@ -114,7 +115,7 @@ impl Pool {
 impl Lease {
     /// A new connection in place of one that turned out to be dead.
     pub(super) async fn renew(&mut self) -> StoreResult<()> {
-        self.sender = self.pool.dial(&self.address).await?;
+        self.sender = Box::pin(self.pool.dial(&self.address)).await?;
         Ok(())
     }
 
