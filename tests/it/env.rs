@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use s3haul::config::Engine;
 use s3haul::server::{EmbeddedServer, ServerConfig, ServerHandle};
 use sha2::{Digest as _, Sha256};
 
@@ -107,6 +108,55 @@ macro_rules! on_both_servers {
             })+
         }
     };
+}
+
+/// Makes one test for each engine from a function that takes an [`Engine`].
+#[macro_export]
+macro_rules! with_both_engines {
+    ($($name:ident),+ $(,)?) => {
+        mod with_direct {
+            $(#[test] fn $name() { super::$name(s3haul::config::Engine::Direct); })+
+        }
+        mod with_sdk {
+            $(#[test] fn $name() { super::$name(s3haul::config::Engine::Sdk); })+
+        }
+    };
+}
+
+/// Makes one test for each server and each engine from a function that takes a [`Kind`] and an [`Engine`].
+#[macro_export]
+macro_rules! on_both_servers_with_both_engines {
+    ($($name:ident),+ $(,)?) => {
+        mod on_embedded {
+            mod each {
+                $(pub(super) fn $name(engine: s3haul::config::Engine) {
+                    super::super::$name($crate::env::Kind::Embedded, engine);
+                })+
+            }
+            use each::*;
+            $crate::with_both_engines!($($name),+);
+        }
+        mod on_minio {
+            mod each {
+                $(pub(super) fn $name(engine: s3haul::config::Engine) {
+                    if !$crate::env::embedded_only() {
+                        super::super::$name($crate::env::Kind::Minio, engine);
+                    }
+                })+
+            }
+            use each::*;
+            $crate::with_both_engines!($($name),+);
+        }
+    };
+}
+
+/// The engine as `--engine` takes it.
+pub(crate) fn engine_name(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Auto => "auto",
+        Engine::Direct => "direct",
+        Engine::Sdk => "sdk",
+    }
 }
 
 /// The binary in an environment of its own.

@@ -3,13 +3,20 @@
 //! Here: faults that pass and faults that stay. How long is waited stands in `fault_waits`, what ends otherwise
 //! than by another try in `fault_endings`.
 
+use s3haul::config::Engine;
 use s3haul::server::FaultAction;
 
+use crate::env::engine_name;
 use crate::scene::{Scene, rule};
+use crate::with_both_engines;
+
+with_both_engines!(
+    faults_that_pass_cost_nothing_but_time,
+    faults_that_stay_fail_the_file_and_nothing_else,
+);
 
 /// Faults that pass: the run ends well, and says that it tried again.
-#[test]
-fn faults_that_pass_cost_nothing_but_time() {
+fn faults_that_pass_cost_nothing_but_time(engine: Engine) {
     let error = |status, code: &str| FaultAction::Error {
         status,
         code: code.into(),
@@ -82,7 +89,7 @@ fn faults_that_pass_cost_nothing_but_time() {
         ("wrong etag", "CompleteMultipartUpload", FaultAction::WrongEtag),
     ] {
         let scene = Scene::with_faults(vec![rule(operation, Some(1), action)]);
-        let ran = scene.upload(&[]);
+        let ran = scene.upload(&["--engine", engine_name(engine)]);
         assert_eq!(ran.code, 0, "{name} of {operation}: {}", ran.stderr);
         assert_eq!(
             scene.server.handle().counters().faults,
@@ -101,8 +108,7 @@ fn faults_that_pass_cost_nothing_but_time() {
 }
 
 /// Faults that stay: the file fails, the others do not, nothing is left open, exit 3.
-#[test]
-fn faults_that_stay_fail_the_file_and_nothing_else() {
+fn faults_that_stay_fail_the_file_and_nothing_else(engine: Engine) {
     let denied = FaultAction::Error {
         status: 403,
         code: "AccessDenied".into(),
@@ -125,7 +131,7 @@ fn faults_that_stay_fail_the_file_and_nothing_else() {
             "large".into()
         });
         let scene = Scene::with_faults(vec![bad]);
-        let ran = scene.upload(&["--retries", "2"]);
+        let ran = scene.upload(&["--retries", "2", "--engine", engine_name(engine)]);
         assert_eq!(ran.code, 3, "{name}: {}", ran.stderr);
         let totals = &ran.summary()["totals"];
         assert_eq!(

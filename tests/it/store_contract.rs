@@ -1,24 +1,25 @@
-//! One contract suite for the store, over every server: what `ObjectStore` promises, asked of it directly.
+//! One contract suite for the store, over every server and every engine: what `ObjectStore` promises, asked of it directly.
 
 use std::sync::Arc;
 
-use s3haul::config::ChecksumAlgorithm;
+use s3haul::config::{ChecksumAlgorithm, Engine};
 use s3haul::pipeline::connect;
 use s3haul::store::{
-    Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, ObjectProperties, ObjectStore, PutObject,
-    StoreErrorKind, UploadPart,
+    Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectProperties, ObjectStore,
+    PutObject, StoreErrorKind, UploadPart,
 };
 use s3haul::strategy::Host;
 
-use crate::env::{Kind, Oracle, Server, bucket, random, sha256};
-use crate::on_both_servers;
+use crate::env::{Kind, Oracle, Server, Tree, bucket, random, sha256};
+use crate::on_both_servers_with_both_engines;
 use crate::scene::{MIB, config};
 
-on_both_servers!(
+on_both_servers_with_both_engines!(
     an_object_is_stored_with_its_checksum_and_read_back,
     a_wrong_checksum_stores_nothing,
     a_conditional_write_has_one_winner,
     a_multipart_upload_becomes_visible_at_once_and_whole,
+    ranges_of_a_file_are_sent_as_they_are,
     a_wrong_part_or_whole_checksum_is_refused,
     an_aborted_upload_is_gone_and_may_be_aborted_again,
     a_completed_upload_cannot_be_completed_again,
@@ -35,15 +36,16 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(kind: Kind) -> Self {
-        let scene = Self::without_bucket(kind);
+    fn new(kind: Kind, engine: Engine) -> Self {
+        let scene = Self::without_bucket(kind, engine);
         scene.run(scene.store.create_bucket()).expect("bucket");
         scene
     }
 
-    fn without_bucket(kind: Kind) -> Self {
+    fn without_bucket(kind: Kind, engine: Engine) -> Self {
         let server = Server::start(kind);
         let mut config = config(&server);
+        config.store.engine = engine;
         config.transfer.retry.retries = 0;
         let bucket = bucket("contract");
         let (host, _, store) = connect(&config, &bucket).expect("connects");
@@ -148,8 +150,8 @@ fn complete(key: &str, upload_id: &str, parts: Vec<CompletedPart>, whole: &[u8])
     }
 }
 
-fn an_object_is_stored_with_its_checksum_and_read_back(kind: Kind) {
-    let scene = Scene::new(kind);
+fn an_object_is_stored_with_its_checksum_and_read_back(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
     for bytes in [0, 1, 70_000, 3 * MIB] {
         let content = random(bytes);
         let stored = scene.put("k", &content, false).expect("stored");
@@ -166,8 +168,8 @@ fn an_object_is_stored_with_its_checksum_and_read_back(kind: Kind) {
     }
 }
 
-fn a_wrong_checksum_stores_nothing(kind: Kind) {
-    let scene = Scene::new(kind);
+fn a_wrong_checksum_stores_nothing(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
     let wrong = PutObject {
         checksum: crc(b"something else"),
         ..put("k", b"content", false)
@@ -180,8 +182,8 @@ fn a_wrong_checksum_stores_nothing(kind: Kind) {
     assert_eq!(missing.kind, StoreErrorKind::NoSuchKey);
 }
 
-fn a_conditional_write_has_one_winner(kind: Kind) {
-    let scene = Scene::new(kind);
+fn a_conditional_write_has_one_winner(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
     for round in 0..3 {
         let requests: Vec<_> = (0..16)
             .map(|writer| put(&format!("k{round}"), &[writer; 100], true))
@@ -204,8 +206,8 @@ fn a_conditional_write_has_one_winner(kind: Kind) {
     }
 }
 
-fn a_multipart_upload_becomes_visible_at_once_and_whole(kind: Kind) {
-    let scene = Scene::new(kind);
+fn a_multipart_upload_becomes_visible_at_once_and_whole(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
     let content = random(11 * MIB);
     let id = scene.begin("k");
     let mut parts = Vec::new();
@@ -249,8 +251,56 @@ fn a_multipart_upload_becomes_visible_at_once_and_whole(kind: Kind) {
     );
 }
 
-fn a_wrong_part_or_whole_checksum_is_refused(kind: Kind) {
-    let scene = Scene::new(kind);
+/// Parts of large files never are in memory as a whole, and may go in another form than bytes that are.
+fn ranges_of_a_file_are_sent_as_they_are(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
+    let content = random(11 * MIB + 1);
+    let tree = Tree::new();
+    let path = tree.file("content", &content);
+    let file = Arc::new(std::fs::File::open(path).expect("readable"));
+    let range = |offset: usize, length: usize| {
+        Body::File(FileRange {
+            file: file.clone(),
+            offset: offset as u64,
+            length: length as u64,
+        })
+    };
+    let whole = PutObject {
+        body: range(1, 3 * MIB),
+        ..put("one", &content[1..=3 * MIB], false)
+    };
+    scene.run(scene.store.put_object(&whole)).expect("stored");
+    assert_eq!(sha256(&scene.read("one")), sha256(&content[1..=3 * MIB]));
+    let id = scene.begin("k");
+    let mut parts = Vec::new();
+    for (number, start) in [(1, 0), (2, 5 * MIB), (3, 10 * MIB)] {
+        let piece = &content[start..content.len().min(start + 5 * MIB)];
+        let request = UploadPart {
+            body: range(start, piece.len()),
+            ..part("k", &id, number, b"")
+        };
+        let sent = scene.run(scene.store.upload_part(&request)).expect("part");
+        assert_eq!(sent.checksum, crc(piece), "part {number}");
+        assert_eq!(sent.stored.checksum, Some(crc(piece)), "part {number}: echoed");
+        parts.push(CompletedPart {
+            number,
+            etag: sent.stored.etag,
+            checksum: sent.checksum,
+        });
+    }
+    let request = complete("k", &id, parts, &content);
+    scene
+        .run(scene.store.complete_multipart_upload(&request))
+        .expect("completes");
+    assert_eq!(sha256(&scene.read("k")), sha256(&content));
+    let head = scene
+        .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
+        .expect("head");
+    assert_eq!(head.checksum, Some(crc(&content)), "of the whole object");
+}
+
+fn a_wrong_part_or_whole_checksum_is_refused(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
     let content = random(6 * MIB);
     let id = scene.begin("k");
     // The store computes what it sends, so the server's own check is asked for past it.
@@ -300,8 +350,8 @@ fn a_wrong_part_or_whole_checksum_is_refused(kind: Kind) {
         .expect("aborts");
 }
 
-fn an_aborted_upload_is_gone_and_may_be_aborted_again(kind: Kind) {
-    let scene = Scene::new(kind);
+fn an_aborted_upload_is_gone_and_may_be_aborted_again(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
     let id = scene.begin("k");
     scene.part("k", &id, 1, b"x");
     for _ in 0..2 {
@@ -315,8 +365,8 @@ fn an_aborted_upload_is_gone_and_may_be_aborted_again(kind: Kind) {
     assert_eq!(error.kind, StoreErrorKind::NoSuchUpload, "{error}");
 }
 
-fn a_completed_upload_cannot_be_completed_again(kind: Kind) {
-    let scene = Scene::new(kind);
+fn a_completed_upload_cannot_be_completed_again(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
     let id = scene.begin("k");
     let only = scene.part("k", &id, 1, b"content");
     let request = complete("k", &id, vec![only], b"content");
@@ -329,8 +379,8 @@ fn a_completed_upload_cannot_be_completed_again(kind: Kind) {
     assert_eq!(error.kind, StoreErrorKind::NoSuchUpload, "{error}");
 }
 
-fn listings_page_and_decode_and_stop_at_slashes(kind: Kind) {
-    let scene = Scene::new(kind);
+fn listings_page_and_decode_and_stop_at_slashes(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
     let requests: Vec<_> = (0..1_005)
         .map(|number| put(&format!("many/{number:04}"), b"x", false))
         .collect();
@@ -375,12 +425,12 @@ fn listings_page_and_decode_and_stop_at_slashes(kind: Kind) {
     assert_eq!(top.objects.len(), 1);
 }
 
-fn what_is_missing_is_said_by_kind(kind: Kind) {
-    let nowhere = Scene::without_bucket(kind);
+fn what_is_missing_is_said_by_kind(kind: Kind, engine: Engine) {
+    let nowhere = Scene::without_bucket(kind, engine);
     let error = nowhere.run(nowhere.store.head_bucket()).expect_err("no bucket");
     assert_eq!(error.kind, StoreErrorKind::NoSuchBucket, "{error}");
     assert_eq!(nowhere.put("k", b"x", false), Err(StoreErrorKind::NoSuchBucket));
-    let scene = Scene::new(kind);
+    let scene = Scene::new(kind, engine);
     scene
         .run(scene.store.create_bucket())
         .expect("our own bucket is no error");

@@ -2,8 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use s3haul::config::Engine;
+
 use crate::scene::{Scene, delay};
 use crate::strategies::{CLIENTS, STRATEGIES, upload};
+use crate::with_both_engines;
+
+with_both_engines!(
+    a_shared_client_opens_at_most_as_many_connections_as_requests_in_flight,
+    a_workers_requests_come_over_its_own_connections_only,
+    a_client_per_upload_opens_a_connection_for_every_object,
+);
 
 /// What was counted of one upload, by the run itself and by the server.
 struct Counted {
@@ -13,10 +22,14 @@ struct Counted {
     log: Vec<s3haul::server::RequestLogEntry>,
 }
 
-const FILES: usize = 120;
+const FILES: usize = 60;
 
 /// Uploads small files, each answer delayed by 20 ms so that requests overlap.
 fn counted(strategy: &str, client: &str, extra: &[&str]) -> Counted {
+    counted_with(Engine::Auto, strategy, client, extra)
+}
+
+fn counted_with(engine: Engine, strategy: &str, client: &str, extra: &[&str]) -> Counted {
     let scene = Scene::new("count");
     scene.tree.many(FILES, 500);
     scene.set_faults(vec![delay("PutObject", 20)]);
@@ -24,8 +37,8 @@ fn counted(strategy: &str, client: &str, extra: &[&str]) -> Counted {
     handle.reset_counters();
     let ran = upload(
         &scene.server,
-        strategy,
-        client,
+        (strategy, client),
+        engine,
         extra,
         &scene.tree,
         &scene.target(""),
@@ -193,39 +206,33 @@ fn processes_have_ids_of_their_own_and_are_each_reaped() {
     }
 }
 
-#[test]
-fn a_shared_client_opens_at_most_as_many_connections_as_requests_in_flight() {
-    for strategy in [
-        "sequential",
-        "threads",
-        "chunked",
-        "thread-per-file",
-        "async",
-        "hybrid",
+fn a_shared_client_opens_at_most_as_many_connections_as_requests_in_flight(engine: Engine) {
+    for (strategy, loops) in [
+        ("sequential", &[][..]),
+        ("threads", &[]),
+        ("chunked", &[]),
+        ("thread-per-file", &[]),
+        ("async", &[]),
+        ("async", &["--event-loops", "2"]),
+        ("hybrid", &[]),
     ] {
-        for loops in [None, Some("2")] {
-            let mut flags = vec!["--concurrency", "6"];
-            if let Some(loops) = loops.filter(|_| strategy == "async") {
-                flags.extend(["--event-loops", loops]);
-            }
-            let counted = counted(strategy, "shared", &flags);
-            assert!(
-                counted.counters.connections_accepted <= 6,
-                "{strategy}: {}",
-                counted.counters.connections_accepted
-            );
-            assert_eq!(
-                counted.summary["connections"], counted.counters.connections_accepted,
-                "{strategy}"
-            );
-        }
+        let flags = [&["--concurrency", "6"], loops].concat();
+        let counted = counted_with(engine, strategy, "shared", &flags);
+        assert!(
+            counted.counters.connections_accepted <= 6,
+            "{strategy}: {}",
+            counted.counters.connections_accepted
+        );
+        assert_eq!(
+            counted.summary["connections"], counted.counters.connections_accepted,
+            "{strategy}"
+        );
     }
 }
 
-#[test]
-fn a_workers_requests_come_over_its_own_connections_only() {
+fn a_workers_requests_come_over_its_own_connections_only(engine: Engine) {
     for strategy in ["threads", "chunked", "async", "processes", "hybrid"] {
-        let counted = counted(strategy, "per-worker", &["--concurrency", "5"]);
+        let counted = counted_with(engine, strategy, "per-worker", &["--concurrency", "5"]);
         let worker_of: HashMap<&str, u64> = counted
             .records
             .iter()
@@ -249,10 +256,9 @@ fn a_workers_requests_come_over_its_own_connections_only() {
     }
 }
 
-#[test]
-fn a_client_per_upload_opens_a_connection_for_every_object() {
+fn a_client_per_upload_opens_a_connection_for_every_object(engine: Engine) {
     for strategy in STRATEGIES {
-        let counted = counted(strategy, "per-upload", &["--concurrency", "4"]);
+        let counted = counted_with(engine, strategy, "per-upload", &["--concurrency", "4"]);
         let puts: Vec<u64> = counted
             .log
             .iter()
