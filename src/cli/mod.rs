@@ -8,6 +8,7 @@ mod choices;
 mod cp;
 mod demo;
 mod demo_tree;
+mod discard;
 mod dry_run;
 mod embedded;
 mod exit_code;

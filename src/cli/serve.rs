@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::discard::DiscardArgs;
 use super::exit_code::ExitCode;
 use super::output_args::OutputArgs;
 use super::{embedded, printer, signals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::FaultPlan;
 
-/// Run the embedded S3 server in the foreground, on 127.0.0.1
+/// Run the embedded S3 server, or a null sink, in the foreground, on 127.0.0.1
 #[derive(Args, Clone, Debug)]
 pub(super) struct ServeArgs {
     /// Directory of its data [default: s3haul/embedded below $XDG_DATA_HOME or ~/.local/share]
@@ -30,8 +31,11 @@ pub(super) struct ServeArgs {
     port: u16,
 
     /// JSON file with faults to inject, for testing clients
-    #[arg(long, value_name = "FILE.json")]
+    #[arg(long, value_name = "FILE.json", conflicts_with = "discard")]
     fault_plan: Option<PathBuf>,
+
+    #[command(flatten)]
+    discard: DiscardArgs,
 }
 
 /// Made at the first start and kept with the data, readable by its owner only.
@@ -84,7 +88,18 @@ fn fault_plan(path: &Path) -> Result<FaultPlan> {
     serde_json::from_slice(&text).map_err(|error| cannot(error.into()))
 }
 
+/// What a client needs to know, as lines for people and for a shell's `eval`.
+pub(super) fn print_environment(endpoint_url: &str, access_key: &str, secret_key: &str) {
+    printer::data(&format!("export AWS_ENDPOINT_URL={endpoint_url}"));
+    printer::data(&format!("export AWS_ACCESS_KEY_ID={access_key}"));
+    printer::data(&format!("export AWS_SECRET_ACCESS_KEY={secret_key}"));
+    printer::data("export AWS_REGION=us-east-1");
+}
+
 pub(super) fn run(args: &ServeArgs, output: &OutputArgs) -> Result<ExitCode> {
+    if args.discard.wanted() {
+        return args.discard.run(args.port, output);
+    }
     let directory = match &args.data {
         Some(directory) => directory.clone(),
         None => embedded::default_data()?,
@@ -96,11 +111,7 @@ pub(super) fn run(args: &ServeArgs, output: &OutputArgs) -> Result<ExitCode> {
     if let Some(faults) = faults {
         server.set_fault_plan(faults);
     }
-    // For people and for `eval`: the lines are a shell's.
-    printer::data(&format!("export AWS_ENDPOINT_URL={}", server.endpoint_url()));
-    printer::data(&format!("export AWS_ACCESS_KEY_ID={}", keys.access_key));
-    printer::data(&format!("export AWS_SECRET_ACCESS_KEY={}", keys.secret_key));
-    printer::data("export AWS_REGION=us-east-1");
+    print_environment(&server.endpoint_url(), &keys.access_key, &keys.secret_key);
     if !output.quiet {
         printer::note(&format!("serving {} until Ctrl-C", directory.display()));
     }

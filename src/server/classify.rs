@@ -1,8 +1,8 @@
 //! Which S3 operation a request is, told from method, path and query alone.
 //!
-//! Called by: `gateway.rs`, before the request is authenticated. Must not know: anything but HTTP.
+//! Called by: `gateway.rs`, before the request is authenticated, and `discard`. Must not know: anything but HTTP.
 
-use http::{Method, Request};
+use http::Request;
 
 /// The operation a request names, and on what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,25 +23,27 @@ impl Target {
             None => (path, ""),
             Some((bucket, key)) => (bucket, key),
         };
-        let query = Query(request.uri().query().unwrap_or_default());
+        let query = request.uri().query().unwrap_or_default();
         let copies = request.headers().contains_key("x-amz-copy-source");
-        let kind = match (bucket.is_empty(), key.is_empty()) {
-            (true, _) => {
-                if request.method() == Method::GET {
-                    "ListBuckets"
-                } else {
-                    "Unknown"
-                }
-            }
-            (false, true) => bucket_operation(request.method(), &query),
-            (false, false) => object_operation(request.method(), &query, copies),
-        };
         Self {
-            kind,
+            kind: operation(request.method().as_str(), bucket, key, query, copies),
             bucket: (!bucket.is_empty()).then(|| decode(bucket)),
             key: (!key.is_empty()).then(|| decode(key)),
-            part_number: query.get("partNumber").and_then(|number| number.parse().ok()),
+            part_number: Query(query)
+                .get("partNumber")
+                .and_then(|number| number.parse().ok()),
         }
+    }
+}
+
+/// The S3 operation that a method asks for; `copies` when the request names a source to copy from.
+pub(super) fn operation(method: &str, bucket: &str, key: &str, query: &str, copies: bool) -> &'static str {
+    let query = Query(query);
+    match (bucket.is_empty(), key.is_empty()) {
+        (true, _) if method == "GET" => "ListBuckets",
+        (true, _) => "Unknown",
+        (false, true) => bucket_operation(method, &query),
+        (false, false) => object_operation(method, &query, copies),
     }
 }
 
@@ -81,8 +83,8 @@ impl<'query> Query<'query> {
     }
 }
 
-fn bucket_operation(method: &Method, query: &Query<'_>) -> &'static str {
-    match method.as_str() {
+fn bucket_operation(method: &str, query: &Query<'_>) -> &'static str {
+    match method {
         "HEAD" => "HeadBucket",
         "GET" if query.has("location") => "GetBucketLocation",
         "GET" if query.has("uploads") => "ListMultipartUploads",
@@ -99,8 +101,8 @@ fn bucket_operation(method: &Method, query: &Query<'_>) -> &'static str {
     }
 }
 
-fn object_operation(method: &Method, query: &Query<'_>, copies: bool) -> &'static str {
-    match method.as_str() {
+fn object_operation(method: &str, query: &Query<'_>, copies: bool) -> &'static str {
+    match method {
         "HEAD" => "HeadObject",
         "GET" if query.has("uploadId") => "ListParts",
         "GET" if query.has("tagging") => "GetObjectTagging",

@@ -7,6 +7,8 @@
 //! A request goes through `http` (connection), `gateway` (counting, clock, faults), the crate `s3s`
 //! (protocol, signature) and `service` to the `store`: one redb file for records and small bodies,
 //! plain files for the rest.
+//!
+//! `discard` is another server, one that keeps nothing.
 
 mod assembly;
 mod blobs;
@@ -17,6 +19,7 @@ mod classify;
 mod clock;
 mod connection;
 mod counters;
+mod discard;
 mod error;
 mod fault;
 mod gateway;
@@ -39,6 +42,7 @@ mod uploads;
 mod view;
 
 pub use counters::{Counters, RequestLogEntry};
+pub use discard::{DiscardConfig, DiscardCounters, DiscardHandle, DiscardServer};
 pub use error::ServerError;
 pub use fault::{FaultAction, FaultPlan, FaultRule};
 pub use handle::{EmbeddedServer, OpenUpload, ServerConfig, ServerHandle};

@@ -3,6 +3,7 @@
 //! Shared by all stores of a process. Also knows when a request last succeeded, which tells a passing outage
 //! from a server that is gone.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,13 +19,13 @@ struct State {
     /// Pauses in a row without a success in between.
     level: u32,
     last_success: Option<Instant>,
-    refusals: u64,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Pace {
     state: Mutex<State>,
+    refusals: AtomicU64,
 }
 
 impl Default for Pace {
@@ -34,8 +35,8 @@ impl Default for Pace {
                 open_at: Instant::now(),
                 level: 0,
                 last_success: None,
-                refusals: 0,
             }),
+            refusals: AtomicU64::new(0),
         }
     }
 }
@@ -54,8 +55,8 @@ impl Pace {
 
     /// The server asked for less. All requests wait; those in flight that hear the same do not add to it.
     pub fn throttled(&self, retry_after: Option<Duration>) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
-        state.refusals += 1;
         let now = Instant::now();
         if let Some(wish) = retry_after {
             state.open_at = state.open_at.max(now + wish);
@@ -79,7 +80,7 @@ impl Pace {
 
     /// How often the server has asked for less so far.
     pub fn refusals(&self) -> u64 {
-        self.state().refusals
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// When a request last succeeded, if one ever did.

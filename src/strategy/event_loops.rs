@@ -4,6 +4,9 @@
 //! are read there too. Workers and their connections stay on the loop they began on, so that loops have nothing
 //! to wait for from each other but the queue. How many workers there are follows the gauge.
 
+use std::cell::Cell;
+use std::time::Instant;
+
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use super::clients::{Clients, own_runtime};
@@ -79,19 +82,56 @@ enum Ended {
     Done,
 }
 
+/// Workers of one loop by slot. A loop stays on its thread, so a cell is enough.
+struct Staff {
+    place: Place,
+    count: Cell<usize>,
+}
+
+/// Counts a worker for as long as it exists.
+struct AtWork<'a> {
+    staff: &'a Staff,
+    gauge: &'a Gauge,
+}
+
+impl<'a> AtWork<'a> {
+    fn begin(staff: &'a Staff, gauge: &'a Gauge) -> Self {
+        staff.count.update(|count| count + 1);
+        gauge.joined();
+        Self { staff, gauge }
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.staff.count.update(|count| count - 1);
+        self.gauge.left();
+    }
+}
+
 async fn one_loop(place: Place, gauge: &Gauge, clients: &Clients, context: &StrategyContext) -> Result<()> {
     let mut changes = gauge.changes();
-    let mut working = Vec::new();
+    let staff = Staff {
+        place,
+        count: Cell::new(0),
+    };
+    let mut taken = Vec::new();
     let mut running = FuturesUnordered::new();
     let (mut outcome, mut is_over) = (Ok(()), false);
     loop {
         let share = place.share(*changes.borrow_and_update());
-        working.resize(share.max(working.len()), false);
-        for slot in (0..share).filter(|_| !is_over) {
-            if !std::mem::replace(&mut working[slot], true) {
-                let worker = work(slot, place, gauge, clients, context);
-                running.push(Polled::new(worker, &context.evidence));
-            }
+        taken.resize(share.max(taken.len()), false);
+        let free = taken.iter_mut().enumerate().filter(|(_, taken)| !**taken);
+        let missing = if is_over {
+            0
+        } else {
+            share.saturating_sub(staff.count.get())
+        };
+        for (slot, taken) in free.take(missing) {
+            *taken = true;
+            let at_work = AtWork::begin(&staff, gauge);
+            let worker = work(slot, at_work, clients, context);
+            running.push(Polled::new(worker, &context.evidence));
         }
         if running.is_empty() && is_over {
             return outcome;
@@ -99,7 +139,7 @@ async fn one_loop(place: Place, gauge: &Gauge, clients: &Clients, context: &Stra
         tokio::select! {
             biased;
             Some(ended) = running.next() => match ended {
-                Ok(Ended::Retired { slot }) => working[slot] = false,
+                Ok(Ended::Retired { slot }) => taken[slot] = false,
                 Ok(Ended::Done) => is_over = true,
                 Err(error) => {
                     is_over = true;
@@ -111,17 +151,22 @@ async fn one_loop(place: Place, gauge: &Gauge, clients: &Clients, context: &Stra
     }
 }
 
-/// One request at a time, for as long as the window has room for this slot.
+/// One request at a time, for as long as the window has room.
+///
+/// When it shrinks, whoever ends a task first retires. Those that wait to try a request again stay, and count: else
+/// they would come back on top of a full window, only to be refused again.
 async fn work(
     slot: usize,
-    place: Place,
-    gauge: &Gauge,
+    at_work: AtWork<'_>,
     clients: &Clients,
     context: &StrategyContext,
 ) -> Result<Ended> {
+    let AtWork { staff, gauge } = &at_work;
+    let place = staff.place;
     let clients = clients.for_worker()?;
+    let pace = context.clients.connector().pace();
     let worker = slot * place.loops + place.number;
-    while slot < place.share(gauge.size()) {
+    while staff.count.get() <= place.share(gauge.size()) {
         let task = match context.tasks.receive_now() {
             Some(task) => task,
             None => {
@@ -132,9 +177,11 @@ async fn work(
         let Some(task) = task else {
             return Ok(Ended::Done);
         };
-        let (began, bytes) = (std::time::Instant::now(), task.size_bytes());
+        let (began, bytes, refusals) = (Instant::now(), task.size_bytes(), pace.refusals());
         do_task(task, worker, &clients, context).await?;
-        gauge.record(began.elapsed(), bytes);
+        // Pauses that the server asked for are no latency.
+        let latency = (pace.refusals() == refusals).then(|| began.elapsed());
+        gauge.record(latency, bytes);
     }
     Ok(Ended::Retired { slot })
 }

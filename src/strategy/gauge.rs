@@ -1,6 +1,6 @@
 //! How many requests may be in flight, as the loops of one run see it: fixed, or adapted to what is measured.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ struct Measured {
 pub(super) struct Gauge {
     size: watch::Receiver<usize>,
     measured: Mutex<Measured>,
+    /// Workers that have a request in flight or wait to try one again.
+    working: AtomicUsize,
     /// A worker had to wait for work: the window was not used to the full.
     starved: AtomicBool,
 }
@@ -60,6 +62,7 @@ pub(super) fn gauge(most: usize, adapts: bool) -> (Gauge, Controller) {
     let gauge = Gauge {
         size: receiver,
         measured: Mutex::new(measured),
+        working: AtomicUsize::new(0),
         starved: AtomicBool::new(false),
     };
     let controller = Controller {
@@ -85,13 +88,25 @@ impl Gauge {
         self.size.clone()
     }
 
-    /// One task took `elapsed` for `bytes`.
-    pub(super) fn record(&self, elapsed: Duration, bytes: u64) {
+    /// One task of `bytes` is done; `latency` is the time it took, if that says something about the server.
+    pub(super) fn record(&self, latency: Option<Duration>, bytes: u64) {
         let mut measured = self.measured();
         measured.requests += 1;
         measured.bytes += bytes;
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).max(1);
-        measured.micros.saturating_record(micros);
+        if let Some(latency) = latency {
+            let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
+            measured.micros.saturating_record(micros);
+        }
+    }
+
+    /// A worker begins.
+    pub(super) fn joined(&self) {
+        self.working.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A worker has ended.
+    pub(super) fn left(&self) {
+        self.working.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A worker waits for work.
@@ -110,6 +125,7 @@ impl Gauge {
             p50: quantile(0.5),
             p99: quantile(0.99),
             refused,
+            in_flight: self.working.load(Ordering::Relaxed),
         };
         (sample, !self.starved.load(Ordering::Relaxed))
     }
@@ -175,7 +191,7 @@ mod tests {
     fn quantiles_are_those_of_what_was_recorded() {
         let (gauge, _controller) = gauge(64, true);
         for millis in [10, 20, 30] {
-            gauge.record(Duration::from_millis(millis), 1);
+            gauge.record(Some(Duration::from_millis(millis)), 1);
         }
         let (sample, was_full) = gauge.sample(0);
         assert!(was_full);

@@ -20,6 +20,8 @@ const WORTH_A_STEP: f64 = 1.05;
 const RUNAWAY: f64 = 8.0;
 /// Samples after a refusal before anything larger is tried.
 const HOLD_AFTER_REFUSAL: u32 = 4;
+/// Samples until a refusal counts again although too much is in flight: then the server means it.
+const LONGEST_DRAIN: u32 = 10;
 /// Samples between two careful tries of something larger.
 const HOLD_WHEN_STEADY: u32 = 10;
 /// The same below a size that the server has refused: each try there costs somebody a pause.
@@ -42,6 +44,8 @@ pub(super) struct Sample {
     pub(super) p99: Duration,
     /// Answers that asked for less.
     pub(super) refused: u64,
+    /// Requests in flight at its end, with those that wait to be tried again.
+    pub(super) in_flight: usize,
 }
 
 impl Sample {
@@ -75,6 +79,11 @@ pub(super) struct Window {
     phase: Phase,
     /// The server refused at this size.
     refused_at: Option<usize>,
+    /// Samples for which more may be in flight than the window allows, from before it shrank: what the server
+    /// refuses of those says nothing new.
+    draining: u32,
+    /// Samples in a row without a refusal. Latencies soon after one are those of its pauses.
+    calm: u32,
     best_p99: Option<Duration>,
     median: Duration,
 }
@@ -91,6 +100,8 @@ impl Window {
                 is_doubtful: false,
             },
             refused_at: None,
+            draining: 0,
+            calm: HOLD_AFTER_REFUSAL,
             best_p99: None,
             median: Duration::ZERO,
         }
@@ -113,14 +124,24 @@ impl Window {
 
     /// Takes `sample` into account, during which the window was used to the full.
     pub(super) fn observe(&mut self, sample: &Sample) {
-        if sample.refused > 0 {
-            return self.shrink();
+        self.calm = if sample.refused > 0 {
+            0
+        } else {
+            self.calm.saturating_add(1)
+        };
+        if sample.refused > 0 && self.draining == 0 {
+            return self.shrink(sample);
         }
-        if sample.requests == 0 {
+        self.draining = if sample.in_flight > self.size {
+            self.draining.saturating_sub(1)
+        } else {
+            0
+        };
+        if sample.refused > 0 || sample.requests == 0 {
             return;
         }
         self.median = sample.p50;
-        if self.runs_away(sample) {
+        if self.calm > HOLD_AFTER_REFUSAL && self.runs_away(sample) {
             self.size = (self.size * 3 / 4).max(1);
             self.phase = Phase::Holding {
                 samples: HOLD_WHEN_STEADY,
@@ -143,12 +164,18 @@ impl Window {
         }
     }
 
-    fn shrink(&mut self) {
-        // Answers to requests from before the last halving say nothing new.
-        if self.refused_at.is_none_or(|at| self.size <= at) || !matches!(self.phase, Phase::Holding { .. }) {
-            self.refused_at = Some(self.size);
-        }
-        self.size = (self.size / 2).max(1);
+    fn shrink(&mut self, sample: &Sample) {
+        self.refused_at = Some(self.size);
+        self.draining = LONGEST_DRAIN;
+        self.size = match self.phase {
+            // The size before this step was taken well.
+            Phase::Stepping { from, .. } => from,
+            // What was not refused is what the server takes. A quarter at least: it may have been a moment's trouble.
+            _ => usize::try_from(sample.refused)
+                .map_or(0, |refused| sample.in_flight.saturating_sub(refused))
+                .clamp(self.size / 4, self.size / 2)
+                .max(1),
+        };
         self.phase = Phase::Holding {
             samples: HOLD_AFTER_REFUSAL,
         };
@@ -216,167 +243,4 @@ impl Window {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A server that takes `latency` for an answer, gives at most `capacity` answers a second, and refuses what
-    /// is above `limit` in flight.
-    struct Simulated {
-        latency: f64,
-        capacity: f64,
-        limit: usize,
-    }
-
-    impl Simulated {
-        /// Plays for `seconds` and returns the window over time.
-        fn play(&self, window: &mut Window, seconds: f64) -> Vec<(f64, usize)> {
-            let (mut time, mut course) = (0.0, Vec::new());
-            while time < seconds {
-                let size = window.size();
-                let taken = size.min(self.limit) as f64;
-                let rate = (taken / self.latency).min(self.capacity);
-                let round_trip = taken / rate;
-                let mut elapsed = window.interval().as_secs_f64();
-                let sample = |elapsed: f64| Sample {
-                    elapsed: Duration::from_secs_f64(elapsed),
-                    requests: (rate * elapsed) as u64,
-                    bytes: 0,
-                    p50: Duration::from_secs_f64(round_trip),
-                    p99: Duration::from_secs_f64(round_trip * 1.5),
-                    refused: size.saturating_sub(self.limit) as u64,
-                };
-                while !window.is_enough(&sample(elapsed)) {
-                    elapsed += 0.05;
-                }
-                time += elapsed;
-                window.observe(&sample(elapsed));
-                course.push((time, window.size()));
-            }
-            course
-        }
-    }
-
-    const ANY: usize = usize::MAX;
-
-    #[test]
-    fn a_far_server_gets_a_large_window_within_a_dozen_round_trips() {
-        for latency in [0.001, 0.005, 0.02, 0.1, 0.2] {
-            let server = Simulated {
-                latency,
-                capacity: 1e9,
-                limit: ANY,
-            };
-            let course = server.play(&mut Window::new(ANY), 60.0 * latency + 2.0);
-            let reached = course.iter().find(|(_, size)| *size == LARGEST_WINDOW);
-            let (time, _) = reached.unwrap_or_else(|| panic!("{latency}: {course:?}"));
-            assert!(*time <= 20.0 * latency + 0.4, "{latency}: {time} s");
-        }
-    }
-
-    #[test]
-    fn a_server_at_its_limit_is_not_pushed_further() {
-        // A MinIO on two cores: 2,500 objects a second, whatever is in flight.
-        let server = Simulated {
-            latency: 0.004,
-            capacity: 2_500.0,
-            limit: ANY,
-        };
-        let course = server.play(&mut Window::new(ANY), 60.0);
-        let late = course.iter().filter(|(time, _)| *time > 5.0);
-        for (time, size) in late {
-            assert!(*size <= 2 * FIRST_WINDOW, "{time}: {size}");
-        }
-    }
-
-    #[test]
-    fn a_server_that_refuses_above_a_number_is_kept_below_it() {
-        for limit in [1, 5, 20, 50, 100, 300] {
-            let server = Simulated {
-                latency: 0.02,
-                capacity: 1e9,
-                limit,
-            };
-            let mut window = Window::new(ANY);
-            let course = server.play(&mut window, 60.0);
-            let below = course.iter().find(|(_, size)| *size <= limit).expect("settles");
-            assert!(below.0 <= 2.0, "{limit}: first below after {} s", below.0);
-            let late: Vec<usize> = course
-                .iter()
-                .filter(|(time, _)| *time > 5.0)
-                .map(|(_, size)| *size)
-                .collect();
-            let above = late.iter().filter(|size| **size > limit).count();
-            assert!(
-                above * 20 <= late.len(),
-                "{limit}: above it {above} of {} times",
-                late.len()
-            );
-            let mean = late.iter().sum::<usize>() as f64 / late.len() as f64;
-            assert!(
-                mean >= 0.4 * limit as f64,
-                "{limit}: {mean} on average is too shy"
-            );
-        }
-    }
-
-    #[test]
-    fn after_a_storm_it_recovers() {
-        let mut window = Window::new(ANY);
-        let calm = Simulated {
-            latency: 0.02,
-            capacity: 20_000.0,
-            limit: ANY,
-        };
-        calm.play(&mut window, 5.0);
-        let before = window.size();
-        Simulated {
-            latency: 0.02,
-            capacity: 20_000.0,
-            limit: 0,
-        }
-        .limited_to_one(&mut window);
-        assert!(window.size() <= 2, "{}", window.size());
-        calm.play(&mut window, 300.0);
-        assert!(window.size() * 4 >= before, "{} of {before}", window.size());
-    }
-
-    impl Simulated {
-        /// Everything is refused for a while.
-        fn limited_to_one(&self, window: &mut Window) {
-            for _ in 0..12 {
-                window.observe(&Sample {
-                    elapsed: Duration::from_millis(100),
-                    refused: 10,
-                    ..Sample::default()
-                });
-            }
-        }
-    }
-
-    #[test]
-    fn answers_that_take_ever_longer_are_a_brake() {
-        let mut window = Window::new(ANY);
-        let sample = |p50: u64, p99: u64| Sample {
-            elapsed: Duration::from_millis(100),
-            requests: 1_000,
-            p50: Duration::from_millis(p50),
-            p99: Duration::from_millis(p99),
-            ..Sample::default()
-        };
-        window.observe(&sample(2, 5));
-        let before = window.size();
-        window.observe(&sample(2, 40));
-        assert!(window.size() < before);
-    }
-
-    #[test]
-    fn parts_are_measured_in_bytes() {
-        let sample = Sample {
-            elapsed: Duration::from_secs(1),
-            requests: 10,
-            bytes: 160 * 1024 * 1024,
-            ..Sample::default()
-        };
-        assert!((sample.rate() - 160.0 * 1024.0 * 1024.0).abs() < 1.0);
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@
 mod bad_input;
 mod changing_files;
 mod cp;
+mod discard;
 mod env;
 mod fault_endings;
 mod fault_waits;

@@ -1,7 +1,7 @@
 //! The settings of an SDK client.
 
 use aws_config::BehaviorVersion;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     AppName, Builder, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
@@ -22,7 +22,8 @@ pub(super) fn of_client(resolved: &Resolved) -> Builder {
         .identity_cache(IdentityCache::no_cache())
         .app_name(AppName::new("s3haul").expect("a plain word is an application name"))
         // Our layer retries, our watch sees stalls, our code computes checksums: see `store::retry`.
-        .retry_config(RetryConfig::disabled())
+        // The pool knows itself which connections are of no more use.
+        .retry_config(RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections))
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::disabled())
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
