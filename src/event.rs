@@ -149,6 +149,9 @@ pub struct FileRecord {
     /// Number of the static chunk the file's last task stood in (`--strategy chunked` only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<usize>,
+    /// It went together with others, in an archive that the server took apart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub batched: bool,
     /// How it ended.
     #[serde(flatten)]
     pub outcome: Outcome,

@@ -10,7 +10,7 @@ use crate::config::{Config, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::connect;
 use crate::source::S3Url;
-use crate::store::{ListPage, StoreErrorKind, explain};
+use crate::store::{ListPage, ListRequest, StoreErrorKind, explain};
 
 /// List objects
 #[derive(Args, Clone, Debug)]
@@ -48,7 +48,13 @@ pub(super) fn list(args: &LsArgs, output: &OutputArgs) -> Result<ExitCode> {
     let (host, connector, store) = connect(&config, &args.target.bucket)?;
     let mut continuation: Option<String> = None;
     loop {
-        let page = store.list_objects(&args.target.key, args.recursive, continuation.as_deref());
+        let request = ListRequest {
+            prefix: &args.target.key,
+            recursive: args.recursive,
+            continuation: continuation.as_deref(),
+            ..ListRequest::default()
+        };
+        let page = store.list_objects(&request);
         let page = host
             .runtime
             .block_on(page)

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
-use crate::config::{ClientMode, Engine, PayloadSigning, StrategyKind};
+use crate::config::{BatchSmall, ClientMode, Engine, PayloadSigning, StrategyKind};
 
 /// `--strategy` as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -122,6 +122,25 @@ impl FromStr for ConcurrencyArg {
                 .parse()
                 .map(|number| Self(Some(number)))
                 .map_err(|_| format!("'{number}' is neither a number nor 'auto'")),
+        }
+    }
+}
+
+/// `--batch-small` as typed: a size, `auto` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BatchArg(pub(super) BatchSmall);
+
+impl FromStr for BatchArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(BatchSmall::Off)),
+            "auto" => Ok(Self(BatchSmall::Auto)),
+            size => size
+                .parse()
+                .map(|size| Self(BatchSmall::UpTo(size)))
+                .map_err(|error| format!("'{size}' is neither 'auto' nor 'off' nor a size ({error})")),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Holds settings only: no handles, no clients. Every default of the program stands here.
 
 mod attributes;
+mod batch;
 mod kinds;
 mod validate;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{ByteSize, KIB, Rate};
 
+pub use batch::BatchSmall;
 pub use kinds::{ClientMode, Engine, PayloadSigning, StrategyKind, impossible};
 
 /// Part size unless asked otherwise.
@@ -185,6 +187,8 @@ pub struct TransferSettings {
     pub checksum: ChecksumAlgorithm,
     /// What is checked afterwards.
     pub verify: VerifyMode,
+    /// Whether small files go together in archives.
+    pub batch_small: BatchSmall,
     /// What is stored with each object.
     pub attributes: ObjectAttributes,
     /// Never replace an object that exists.
@@ -205,6 +209,7 @@ impl Default for TransferSettings {
             memory: DEFAULT_MEMORY,
             checksum: ChecksumAlgorithm::Crc64Nvme,
             verify: VerifyMode::Auto,
+            batch_small: BatchSmall::Off,
             attributes: ObjectAttributes::default(),
             if_none_match: false,
             bandwidth: None,

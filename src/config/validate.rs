@@ -15,6 +15,7 @@ impl Config {
     /// [`ErrorKind::Usage`] with the flags named as they are typed.
     pub fn validate(&self) -> Result<()> {
         self.transfer.validate()?;
+        self.transfer.validate_batches(&self.run)?;
         self.store.validate()?;
         self.run.validate()
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::input::{PatientReader, identities};
+use super::outlet::Outlet;
 use super::{Input, UploadRequest};
 use crate::config::{StrategyKind, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +15,7 @@ use crate::plan::{Shape, StreamParts, UploadReason, shape};
 use crate::queue::Sender;
 use crate::source::{Found, PathList, RootKind, SourceFile, Walk, resolve_roots};
 use crate::strategy::Choice;
-use crate::transfer::{Content, ObjectSpec, RunContext, Task, Ticket, TransferShared, expand, read_stream};
+use crate::transfer::{Content, ObjectSpec, RunContext, Task, Ticket, TransferShared, read_stream};
 
 type Entries = Box<dyn Iterator<Item = Found> + Send>;
 
@@ -76,15 +77,23 @@ impl Source {
     }
 
     /// Enqueues everything; returns when all is enqueued or the run is cancelled.
-    pub(super) fn feed(self, run: &RunContext, transfer: &TransferShared, tasks: &Sender<Task>) {
+    pub(super) fn feed(
+        self,
+        run: &RunContext,
+        transfer: &TransferShared,
+        tasks: &Sender<Task>,
+        batch_limit: Option<u64>,
+    ) {
         match self.kind {
             Kind::Entries(entries) => {
+                let mut outlet = Outlet::new(tasks, batch_limit);
                 for found in entries {
                     if run.cancel.is_cancelled() {
                         break;
                     }
-                    feed_entry(found, &self.transfer, self.per_file, run, tasks);
+                    feed_entry(found, &self.transfer, self.per_file, run, &mut outlet);
                 }
+                outlet.flush();
             }
             Kind::Stdin { key } => {
                 let ticket = Ticket::new(
@@ -181,7 +190,7 @@ fn feed_entry(
     settings: &TransferSettings,
     per_file: bool,
     run: &RunContext,
-    tasks: &Sender<Task>,
+    outlet: &mut Outlet<'_>,
 ) {
     let ticket = |path: &Path, key: &str, encoded, size| {
         Ticket::new(path, key, encoded, size, run.events.clone(), run.cancel.clone())
@@ -203,12 +212,7 @@ fn feed_entry(
                         content: Content::Path(file.path),
                         size_bytes: file.size_bytes,
                     };
-                    // A task that nobody takes settles itself when it is dropped.
-                    for task in expand(object, ticket, plan) {
-                        if tasks.send(task).is_err() {
-                            return;
-                        }
-                    }
+                    outlet.put(object, ticket, plan);
                 }
             }
         }

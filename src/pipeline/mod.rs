@@ -3,10 +3,12 @@
 //! [`upload`] is what the command line and library users call; [`plan`] is its dry run. Blocking: call them
 //! from a plain thread, never inside a runtime.
 
+mod batches;
 mod connect;
 mod feed;
 mod input;
 mod mailbox;
+mod outlet;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +32,7 @@ use crate::strategy::{Choice, Clients, Evidence, Host, StrategyContext, build};
 use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
 use crate::usage;
 
+use self::batches::batch_limit;
 use self::mailbox::mailbox;
 
 pub use connect::connect;
@@ -137,6 +140,7 @@ pub fn upload(
     let started = Started::now();
     let (sender, events) = mailbox();
     let (context, tasks) = prepare(request, &choice, &cancel, sender)?;
+    let batch_limit = batch_limit(request, &context)?;
     let collector = Mutex::new(Collector::default());
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
@@ -150,7 +154,7 @@ pub fn upload(
         });
         let run = context.run.clone();
         let transfer = context.transfer.clone();
-        let feeder = scope.spawn(move || source.feed(&run, &transfer, &tasks));
+        let feeder = scope.spawn(move || source.feed(&run, &transfer, &tasks, batch_limit));
         let outcome = build(choice.strategy).run(&context);
         if outcome.is_err() {
             // What is left was not tried; it is nobody's loss.
@@ -251,7 +255,7 @@ fn prepare(
         host.clone(),
     )?;
     // Worker processes have clients of their own; the first of them asks.
-    if choice.processes == 0 {
+    if choice.processes == 0 || config.transfer.batch_limit(&config.run).is_some() {
         let store = clients.for_first_contact(first_contact);
         let check = check_bucket(
             store.as_ref(),

@@ -124,6 +124,13 @@ impl<T: Weigh> Sender<T> {
     }
 }
 
+impl<T> Sender<T> {
+    /// True when nothing waits to be taken.
+    pub fn is_empty(&self) -> bool {
+        self.0.state().items.is_empty()
+    }
+}
+
 impl<T> Receiver<T> {
     /// What [`Self::receive`] would return; none while it would have to wait.
     pub fn receive_now(&self) -> Option<Option<T>> {

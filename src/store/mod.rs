@@ -175,6 +175,21 @@ pub struct ObjectHead {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// Which objects to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListRequest<'a> {
+    /// Only keys that begin with this.
+    pub prefix: &'a str,
+    /// All keys; when false, only down to the next `/`.
+    pub recursive: bool,
+    /// Only keys behind this one, in the order of their bytes.
+    pub start_after: Option<&'a str>,
+    /// [`ListPage::continuation`] of the page before.
+    pub continuation: Option<&'a str>,
+    /// Most entries of this page; none means the server's 1,000.
+    pub max_keys: Option<u16>,
+}
+
 /// What a listing says about an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedObject {
@@ -228,13 +243,10 @@ pub trait ObjectStore: Send + Sync {
     async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead>;
     /// Reads an object and hands each piece to `sink`; returns the number of bytes.
     async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64>;
-    /// One page of the objects below `prefix`; with `recursive` false, down to the next `/` only.
-    async fn list_objects(
-        &self,
-        prefix: &str,
-        recursive: bool,
-        continuation: Option<&str>,
-    ) -> StoreResult<ListPage>;
+    /// One page of a listing.
+    async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage>;
+    /// Removes an object. One that is gone already is not an error.
+    async fn delete_object(&self, key: &str) -> StoreResult<()>;
     /// The first page of open multipart uploads of keys that begin with `prefix`.
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>>;
     /// Whether the bucket exists and these credentials see it.

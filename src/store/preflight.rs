@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::explain::explain;
-use super::{Connector, ObjectStore, StoreErrorKind, StoreResult};
+use super::{Connector, ListRequest, ObjectStore, StoreErrorKind, StoreResult};
 use crate::config::{BucketPolicy, RetrySettings};
 use crate::error::Result;
 
@@ -48,7 +48,7 @@ pub async fn check_bucket(
 /// HEAD answers carry no code, so a listing is asked for to learn one. Credentials that may write but not look
 /// are enough; the first object will tell.
 async fn why_denied(store: &dyn ObjectStore) -> StoreResult<()> {
-    match store.list_objects("", false, None).await {
+    match store.list_objects(&ListRequest::default()).await {
         Err(error) if error.kind != StoreErrorKind::AccessDenied => Err(error),
         _ => Ok(()),
     }

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 
 use super::pace::{Pace, jittered};
 use super::{
-    ByteSink, CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject,
-    StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart, abort_strays,
+    ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
+    PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart, abort_strays,
 };
 use crate::config::{ChecksumAlgorithm, DEFAULT_RETRIES, RetrySettings};
 use crate::event::RetryNotice;
@@ -235,16 +235,16 @@ impl ObjectStore for Retrying {
         self.inner.read_object(key, sink).await
     }
 
-    async fn list_objects(
-        &self,
-        prefix: &str,
-        recursive: bool,
-        continuation: Option<&str>,
-    ) -> StoreResult<ListPage> {
-        self.run("ListObjectsV2", prefix, |store| {
-            store.list_objects(prefix, recursive, continuation)
+    async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage> {
+        self.run("ListObjectsV2", request.prefix, |store| {
+            store.list_objects(request)
         })
         .await
+    }
+
+    async fn delete_object(&self, key: &str) -> StoreResult<()> {
+        self.run("DeleteObject", key, |store| store.delete_object(key))
+            .await
     }
 
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::drive_batch::drive_batch;
 use super::file::settle_time;
 use super::multipart::{Ending, Upload};
 use super::open_uploads::OpenUploads;
@@ -59,6 +60,7 @@ impl RunContext {
 pub async fn drive(task: Task, steps: &dyn Steps, context: &RunContext, worker: WorkerId) {
     match task {
         Task::File(file) => drive_file(file, steps, context, worker).await,
+        Task::Batch(files) => drive_batch(files, steps, context, worker).await,
         Task::Part(part) => drive_part(part, steps, context, worker).await,
     }
 }
@@ -268,7 +270,7 @@ async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext
 }
 
 /// Uploads a whole file in this worker, small or large, again if it changes meanwhile.
-async fn upload_whole(
+pub(super) async fn upload_whole(
     object: Arc<ObjectSpec>,
     mut ticket: Ticket,
     first_attempt: u32,
@@ -358,7 +360,7 @@ async fn send_all_parts(
     Ok(parts)
 }
 
-fn settle(outcome: Result<Done, StepError>, mut ticket: Ticket, context: &RunContext) {
+pub(super) fn settle(outcome: Result<Done, StepError>, mut ticket: Ticket, context: &RunContext) {
     let failed = |failure| Outcome::Failed { failure };
     let outcome = match outcome {
         Ok(done) => {

@@ -20,8 +20,8 @@ use crate::store::{
 
 /// Steps through one store.
 pub struct LocalSteps {
-    store: Arc<dyn ObjectStore>,
-    shared: Arc<TransferShared>,
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) shared: Arc<TransferShared>,
 }
 
 impl From<ReadTrouble> for StepError {
@@ -315,6 +315,7 @@ impl Steps for LocalSteps {
     async fn run(&self, step: Step) -> Result<StepDone, StepError> {
         match step {
             Step::Put { object } => self.put(&object).await,
+            Step::Batch { objects } => self.batch(&objects).await,
             Step::Begin { object } => self.begin(&object).await,
             Step::Part {
                 object,

@@ -4,7 +4,11 @@
 //! split into [`Step`]s of plain data, so that a worker may run them itself ([`LocalSteps`]) or have a child
 //! process do so. Knows stores, but neither strategies nor the terminal.
 
+mod archive;
+mod batch;
+mod batch_probe;
 mod drive;
+mod drive_batch;
 mod file;
 mod local;
 mod multipart;
@@ -16,6 +20,7 @@ mod task;
 mod ticket;
 mod verify;
 
+pub use batch_probe::probe_batches;
 pub use drive::{RunContext, drive};
 pub use local::LocalSteps;
 pub use open_uploads::OpenUploads;

@@ -1,6 +1,7 @@
 //! What all workers of one process share: settings and the memory budget.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -21,6 +22,7 @@ pub struct TransferShared {
     pub(super) connector: Connector,
     budget: Arc<Semaphore>,
     budget_units: u32,
+    batches_failed: AtomicBool,
 }
 
 impl TransferShared {
@@ -37,6 +39,7 @@ impl TransferShared {
             connector,
             budget,
             budget_units,
+            batches_failed: AtomicBool::new(false),
         })
     }
 
@@ -55,6 +58,18 @@ impl TransferShared {
     /// The budget in bytes.
     pub fn budget_bytes(&self) -> u64 {
         u64::from(self.budget_units) * BUDGET_UNIT_BYTES
+    }
+
+    /// False once a batch has failed.
+    pub(super) fn batches_work(&self) -> bool {
+        !self.batches_failed.load(Ordering::Relaxed)
+    }
+
+    /// From now on files go one by one.
+    pub(super) fn give_up_batches(&self, reason: &str) {
+        if !self.batches_failed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(reason, "a batch failed; small files go one by one from now on");
+        }
     }
 
     pub(super) fn links(&self) -> Links {

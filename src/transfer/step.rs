@@ -41,13 +41,18 @@ pub struct Done {
     pub size_bytes: u64,
 }
 
-/// One act. Each is at most a few requests for one object.
+/// One act: at most a few requests, for one object or for a batch of small ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Step {
     /// Read a small file and store it by one PUT.
     Put {
         /// What.
         object: Arc<ObjectSpec>,
+    },
+    /// Read small files and store them by one PUT that the server takes apart.
+    Batch {
+        /// What.
+        objects: Vec<Arc<ObjectSpec>>,
     },
     /// Look at a file and begin its multipart upload.
     Begin {
@@ -90,6 +95,8 @@ pub enum Step {
 pub enum StepDone {
     /// Of `Put` and `Finish`.
     Stored(Done),
+    /// Of `Batch`, in its order: what is stored; none for what has to go by itself.
+    Batch(Vec<Option<Done>>),
     /// Of `Begin`.
     Begun(Begun),
     /// Of `Part`.

@@ -56,15 +56,18 @@ pub struct PartTask {
 pub enum Task {
     /// A whole file.
     File(FileTask),
+    /// Small files that go together, at most 500.
+    Batch(Vec<FileTask>),
     /// One part.
     Part(PartTask),
 }
 
 impl Task {
-    /// Key of the object that it belongs to.
+    /// Key of the object that it belongs to, or of the first one.
     pub(crate) fn key(&self) -> &str {
         match self {
             Self::File(file) => &file.object.key,
+            Self::Batch(files) => files.first().map_or("", |file| &file.object.key),
             Self::Part(part) => &part.upload.object.key,
         }
     }
@@ -73,6 +76,7 @@ impl Task {
     pub(crate) fn size_bytes(&self) -> u64 {
         match self {
             Self::File(file) => file.object.size_bytes,
+            Self::Batch(files) => files.iter().map(|file| file.object.size_bytes).sum(),
             Self::Part(part) => match (&part.held, part.upload.plan) {
                 (Some((body, _)), _) => body.length(),
                 (None, Some(plan)) => plan.range(part.number).1,
@@ -84,25 +88,37 @@ impl Task {
     /// Notes the static chunk that the task stands in.
     #[must_use]
     pub(crate) fn in_chunk(mut self, number: usize) -> Self {
-        if let Self::File(file) = &mut self {
+        let files = match &mut self {
+            Self::File(file) => std::slice::from_mut(file),
+            Self::Batch(files) => files,
+            Self::Part(_) => &mut [],
+        };
+        for file in files {
             file.ticket.note(|record| record.chunk = Some(number));
         }
         self
     }
 }
 
+/// Bytes that a task takes in the queue beside its texts.
+const OWN_WEIGHT: usize = 256;
+
+impl Weigh for FileTask {
+    fn weight_bytes(&self) -> usize {
+        let path = match &self.object.content {
+            Content::Path(path) => path.as_os_str().len(),
+            Content::Held(_) => 0,
+        };
+        OWN_WEIGHT + path + self.object.key.len()
+    }
+}
+
 impl Weigh for Task {
     fn weight_bytes(&self) -> usize {
-        const OWN: usize = 256;
         match self {
-            Self::File(file) => {
-                let path = match &file.object.content {
-                    Content::Path(path) => path.as_os_str().len(),
-                    Content::Held(_) => 0,
-                };
-                OWN + path + file.object.key.len()
-            }
-            Self::Part(_) => OWN,
+            Self::File(file) => file.weight_bytes(),
+            Self::Batch(files) => files.iter().map(Weigh::weight_bytes).sum(),
+            Self::Part(_) => OWN_WEIGHT,
         }
     }
 }

@@ -60,6 +60,7 @@ impl Ticket {
                 pid: crate::usage::process_id(),
             },
             chunk: None,
+            batched: false,
             outcome: Outcome::Cancelled,
         };
         events.send(Event::Discovered { size_bytes });

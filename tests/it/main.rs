@@ -25,6 +25,7 @@ mod process_faults;
 mod refusals;
 mod scene;
 mod store_contract;
+mod store_listing;
 mod strategies;
 mod strategy_counts;
 mod stream;

@@ -23,20 +23,19 @@ on_both_servers_with_both_engines!(
     a_wrong_part_or_whole_checksum_is_refused,
     an_aborted_upload_is_gone_and_may_be_aborted_again,
     a_completed_upload_cannot_be_completed_again,
-    listings_page_and_decode_and_stop_at_slashes,
     what_is_missing_is_said_by_kind,
 );
 
 /// A store for a bucket of its own.
-struct Scene {
+pub(crate) struct Scene {
     host: Arc<Host>,
-    store: Arc<dyn ObjectStore>,
+    pub(crate) store: Arc<dyn ObjectStore>,
     oracle: Oracle,
     _server: Server,
 }
 
 impl Scene {
-    fn new(kind: Kind, engine: Engine) -> Self {
+    pub(crate) fn new(kind: Kind, engine: Engine) -> Self {
         let scene = Self::without_bucket(kind, engine);
         scene.run(scene.store.create_bucket()).expect("bucket");
         scene
@@ -57,11 +56,11 @@ impl Scene {
         }
     }
 
-    fn run<F: Future>(&self, future: F) -> F::Output {
+    pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
         self.host.runtime.block_on(future)
     }
 
-    fn put(
+    pub(crate) fn put(
         &self,
         key: &str,
         content: &[u8],
@@ -113,7 +112,7 @@ fn crc(content: &[u8]) -> Checksum {
     }
 }
 
-fn put(key: &str, content: &[u8], if_none_match: bool) -> PutObject {
+pub(crate) fn put(key: &str, content: &[u8], if_none_match: bool) -> PutObject {
     PutObject {
         key: key.into(),
         body: Body::Bytes(content.to_vec().into()),
@@ -377,52 +376,6 @@ fn a_completed_upload_cannot_be_completed_again(kind: Kind, engine: Engine) {
         .run(scene.store.complete_multipart_upload(&request))
         .expect_err("a second time");
     assert_eq!(error.kind, StoreErrorKind::NoSuchUpload, "{error}");
-}
-
-fn listings_page_and_decode_and_stop_at_slashes(kind: Kind, engine: Engine) {
-    let scene = Scene::new(kind, engine);
-    let requests: Vec<_> = (0..1_005)
-        .map(|number| put(&format!("many/{number:04}"), b"x", false))
-        .collect();
-    scene.run(async {
-        for chunk in requests.chunks(50) {
-            futures::future::try_join_all(chunk.iter().map(|request| scene.store.put_object(request)))
-                .await
-                .expect("puts");
-        }
-    });
-    for key in ["top", "odd/a b+c%2F", "odd/\u{1F680} \u{e9}"] {
-        scene.put(key, b"x", false).expect("put");
-    }
-    let first = scene
-        .run(scene.store.list_objects("many/", true, None))
-        .expect("page");
-    assert_eq!(first.objects.len(), 1_000);
-    let second = scene
-        .run(
-            scene
-                .store
-                .list_objects("many/", true, first.continuation.as_deref()),
-        )
-        .expect("page");
-    assert_eq!((second.objects.len(), second.continuation), (5, None));
-    let keys: Vec<_> = first
-        .objects
-        .iter()
-        .chain(&second.objects)
-        .map(|object| object.key.clone())
-        .collect();
-    assert!(keys.is_sorted() && keys[0] == "many/0000" && keys[1_004] == "many/1004");
-    let odd = scene
-        .run(scene.store.list_objects("odd/", true, None))
-        .expect("page");
-    let odd: Vec<_> = odd.objects.iter().map(|object| object.key.as_str()).collect();
-    assert_eq!(odd, ["odd/a b+c%2F", "odd/\u{1F680} \u{e9}"]);
-    let top = scene
-        .run(scene.store.list_objects("", false, None))
-        .expect("page");
-    assert_eq!(top.common_prefixes, ["many/", "odd/"]);
-    assert_eq!(top.objects.len(), 1);
 }
 
 fn what_is_missing_is_said_by_kind(kind: Kind, engine: Engine) {

@@ -26,8 +26,8 @@ use super::http::{Pool, RequestBody};
 use super::resolved::Resolved;
 use super::sdk::SdkStore;
 use super::{
-    Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ObjectHead, ObjectStore, OpenUpload, PutObject,
-    StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
+    Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
+    PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
 
@@ -233,13 +233,12 @@ impl ObjectStore for DirectStore {
         self.sdk.read_object(key, sink).await
     }
 
-    async fn list_objects(
-        &self,
-        prefix: &str,
-        recursive: bool,
-        continuation: Option<&str>,
-    ) -> StoreResult<ListPage> {
-        self.sdk.list_objects(prefix, recursive, continuation).await
+    async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage> {
+        self.sdk.list_objects(request).await
+    }
+
+    async fn delete_object(&self, key: &str) -> StoreResult<()> {
+        self.sdk.delete_object(key).await
     }
 
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {

@@ -17,8 +17,9 @@ use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
 use crate::store::checksum::of_body;
 use crate::store::{
-    Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListedObject, ObjectHead, ObjectStore,
-    OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
+    Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ListedObject, ObjectHead,
+    ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart,
+    UploadPart,
 };
 
 /// The first question of a run is answered quickly or asked again.
@@ -255,20 +256,17 @@ impl ObjectStore for SdkStore {
         }
     }
 
-    async fn list_objects(
-        &self,
-        prefix: &str,
-        recursive: bool,
-        continuation: Option<&str>,
-    ) -> StoreResult<ListPage> {
+    async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage> {
         let call = self
             .client
             .list_objects_v2()
             .bucket(&self.bucket)
-            .prefix(prefix)
+            .prefix(request.prefix)
             .encoding_type(EncodingType::Url)
-            .set_delimiter((!recursive).then(|| "/".to_owned()))
-            .set_continuation_token(continuation.map(str::to_owned));
+            .set_delimiter((!request.recursive).then(|| "/".to_owned()))
+            .set_start_after(request.start_after.map(str::to_owned))
+            .set_continuation_token(request.continuation.map(str::to_owned))
+            .set_max_keys(request.max_keys.map(i32::from));
         let output = self
             .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
             .await?;
@@ -298,6 +296,13 @@ impl ObjectStore for SdkStore {
                 .collect(),
             continuation,
         })
+    }
+
+    async fn delete_object(&self, key: &str) -> StoreResult<()> {
+        let call = self.client.delete_object().bucket(&self.bucket).key(key);
+        self.send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
+            .await?;
+        Ok(())
     }
 
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {

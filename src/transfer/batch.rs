@@ -1,0 +1,123 @@
+//! One batch: read, archived, stored by one request, found again one by one.
+//!
+//! Called by `local.rs` for `Step::Batch`. What is not found, for whatever reason, is left to single PUTs: a batch
+//! that fails costs nothing but time.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::archive::{Archive, ENTRY_OVERHEAD, Packed, are_stored, directory_of};
+use super::file;
+use super::local::LocalSteps;
+use super::step::{Done, StepDone, StepError};
+use super::task::{Content, ObjectSpec};
+use crate::store::PutObject;
+
+/// Files that are read before others on this thread get their turn.
+const READ_AT_ONCE: usize = 32;
+
+impl LocalSteps {
+    /// For each of `objects`: what was stored, or none when it has to go by itself.
+    pub(super) async fn batch(&self, objects: &[Arc<ObjectSpec>]) -> Result<StepDone, StepError> {
+        let mut outcomes = vec![None; objects.len()];
+        if !self.shared.batches_work() {
+            return Ok(StepDone::Batch(outcomes));
+        }
+        let bytes: u64 = objects
+            .iter()
+            .map(|object| object.size_bytes + ENTRY_OVERHEAD)
+            .sum();
+        let held = self.shared.hold(bytes).await;
+        let Some((request, packed, places)) = self.pack(objects, bytes).await else {
+            return Ok(StepDone::Batch(outcomes));
+        };
+        let carrier = request.key.clone();
+        let stored = self.store.put_object(&request).await;
+        drop((request, held));
+        if let Err(error) = stored {
+            if error.is_fatal() {
+                return Err(error.into());
+            }
+            self.shared.give_up_batches(&error.to_string());
+            return Ok(StepDone::Batch(outcomes));
+        }
+        let found = match are_stored(self.store.as_ref(), self.shared.settings.checksum, &packed).await {
+            Ok(found) => found,
+            Err(error) if error.is_fatal() => return Err(error.into()),
+            Err(error) => {
+                self.shared.give_up_batches(&error.to_string());
+                return Ok(StepDone::Batch(outcomes));
+            }
+        };
+        if !found.contains(&true) {
+            self.shared
+                .give_up_batches("an archive was taken, and none of its files is listed");
+            // It may have been stored as what it is.
+            let _ = self.store.delete_object(&carrier).await;
+        }
+        for ((packed, place), _) in packed
+            .into_iter()
+            .zip(places)
+            .zip(found)
+            .filter(|(_, found)| *found)
+        {
+            outcomes[place] = Some(done(packed));
+        }
+        Ok(StepDone::Batch(outcomes))
+    }
+
+    /// The archive of those that can be read, and where each of them stands in `objects`.
+    async fn pack(
+        &self,
+        objects: &[Arc<ObjectSpec>],
+        bytes: u64,
+    ) -> Option<(PutObject, Vec<Packed>, Vec<usize>)> {
+        let directory = directory_of(objects.iter().map(|object| object.key.as_str()));
+        let mut archive = Archive::new(directory, bytes);
+        let mut places = Vec::with_capacity(objects.len());
+        for (place, object) in objects.iter().enumerate() {
+            if place % READ_AT_ONCE == READ_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            if self.add(&mut archive, object).is_some() {
+                places.push(place);
+            }
+        }
+        if places.is_empty() {
+            return None;
+        }
+        let (request, packed) = archive.finish(self.shared.settings.checksum).ok()?;
+        Some((request, packed, places))
+    }
+
+    /// Trouble with a file is not told here: it goes by itself, and has its three tries then.
+    fn add(&self, archive: &mut Archive<'_>, object: &ObjectSpec) -> Option<()> {
+        let Content::Path(path) = &object.content else {
+            return None;
+        };
+        let (file, identity) = file::open(path, self.shared.links()).ok()?;
+        if identity.size_bytes > object.size_bytes {
+            // The budget was asked for what was listed.
+            return None;
+        }
+        let content = file::read_whole(&file, &identity).ok()?;
+        let properties = self.shared.properties(object, Some(&identity));
+        archive.add(&object.key, &content, &properties).ok()
+    }
+}
+
+fn done(packed: Packed) -> Done {
+    let digest: Vec<u8> = packed
+        .md5
+        .as_bytes()
+        .chunks(2)
+        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    Done {
+        checksum: format!("md5:{}", BASE64.encode(digest)),
+        etag: packed.md5,
+        size_bytes: packed.size_bytes,
+    }
+}
