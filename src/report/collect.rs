@@ -55,6 +55,7 @@ impl Collector {
         match &record.outcome {
             Outcome::Done { .. } => {
                 self.totals.done += 1;
+                self.totals.batched += u64::from(record.batched);
                 self.totals.bytes_done += record.size_bytes;
                 let micros = u64::try_from(record.elapsed.as_micros()).unwrap_or(u64::MAX);
                 // Only fails for values above the histogram's range, which grows up to 2^63.
@@ -105,6 +106,7 @@ mod tests {
             elapsed: Duration::from_millis(millis),
             worker: WorkerId::default(),
             chunk: None,
+            batched: false,
             outcome,
         }))
     }

@@ -38,6 +38,8 @@ pub struct Totals {
     pub bytes_discovered: u64,
     /// Names whose keys are encodings.
     pub encoded: u64,
+    /// Of those that are done: together with others, in archives.
+    pub batched: u64,
     /// Requests that were tried again.
     pub retries: u64,
 }

@@ -39,8 +39,12 @@ impl RunSummary {
             return format!("nothing to upload: no files were found for {}", self.target);
         }
         let files = if totals.done == 1 { "file" } else { "files" };
+        let batched = match totals.batched {
+            0 => String::new(),
+            batched => format!(" ({} of them in batches)", grouped(batched)),
+        };
         let head = format!(
-            "uploaded {} {files}, {} to {} in {} ({})",
+            "uploaded {} {files}{batched}, {} to {} in {} ({})",
             grouped(totals.done),
             ByteSize(totals.bytes_done),
             self.target,

@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod batches;
 mod changing_files;
 mod cp;
 mod discard;
