@@ -47,6 +47,18 @@ pub enum ChecksumAlgorithm {
     Sha256,
 }
 
+impl ChecksumAlgorithm {
+    /// The name as typed and as records have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crc64Nvme => "crc64nvme",
+            Self::Crc32C => "crc32c",
+            Self::Crc32 => "crc32",
+            Self::Sha256 => "sha256",
+        }
+    }
+}
+
 /// What is done after the server said yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

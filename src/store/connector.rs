@@ -107,7 +107,7 @@ impl Connector {
             Engine::Sdk => false,
             Engine::Direct => true,
             // Amazon S3 itself could not be tried.
-            Engine::Auto => !self.resolved.is_aws(),
+            Engine::Auto => !self.resolved.is_aws,
         };
         if wanted {
             let direct = DirectStore::new(sdk(), &self.resolved, &self.shared, limits, bucket, way);
@@ -130,7 +130,7 @@ impl Connector {
 
     /// The server, known after its first answer.
     pub fn server(&self) -> ServerKind {
-        if self.resolved.is_aws() {
+        if self.resolved.is_aws {
             return ServerKind::Aws;
         }
         self.shared.server.get().copied().unwrap_or(ServerKind::Unknown)

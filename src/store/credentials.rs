@@ -27,7 +27,12 @@ const JUST_FETCHED: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct CachedCredentials {
     provider: SharedCredentialsProvider,
-    current: Arc<tokio::sync::Mutex<Option<(Credentials, Instant)>>>,
+    current: Arc<tokio::sync::Mutex<Option<Fetched>>>,
+}
+
+struct Fetched {
+    credentials: Arc<Credentials>,
+    at: Instant,
 }
 
 impl fmt::Debug for CachedCredentials {
@@ -75,20 +80,23 @@ impl CachedCredentials {
     }
 
     /// Good credentials, fetched if there are none.
-    pub(super) async fn get(&self) -> Result<Credentials, CredentialsError> {
+    pub(super) async fn get(&self) -> Result<Arc<Credentials>, CredentialsError> {
         let mut current = self.current.lock().await;
-        if let Some((credentials, _)) = current.as_ref().filter(|(credentials, _)| !is_stale(credentials)) {
-            return Ok(credentials.clone());
+        if let Some(current) = current.as_ref().filter(|current| !is_stale(&current.credentials)) {
+            return Ok(current.credentials.clone());
         }
-        let fresh = self.provider.provide_credentials().await?;
-        *current = Some((fresh.clone(), Instant::now()));
+        let fresh = Arc::new(self.provider.provide_credentials().await?);
+        *current = Some(Fetched {
+            credentials: fresh.clone(),
+            at: Instant::now(),
+        });
         Ok(fresh)
     }
 
     /// Forgets credentials that the server refused as expired, unless somebody has replaced them already.
     pub(super) async fn expire(&self) {
         let mut current = self.current.lock().await;
-        current.take_if(|(_, fetched)| fetched.elapsed() > JUST_FETCHED);
+        current.take_if(|current| current.at.elapsed() > JUST_FETCHED);
     }
 }
 
@@ -103,6 +111,6 @@ impl ProvideCredentials for CachedCredentials {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.get())
+        future::ProvideCredentials::new(async { Ok(Credentials::clone(&*self.get().await?)) })
     }
 }

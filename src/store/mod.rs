@@ -38,7 +38,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use explain::explain;
 pub use pace::Pace;
 pub use preflight::{check_bucket, first_contact};
-pub(crate) use proof::hex;
+pub(crate) use proof::{hex, push_hex};
 pub use retry::{RetryObserver, Retrying};
 pub use strays::abort_strays;
 pub use throttle::{Gate, Throttle};

@@ -52,6 +52,7 @@ impl TimeSource for CorrectedClock {
 #[derive(Debug)]
 pub(in crate::store) struct Resolved {
     pub(super) endpoint_url: Option<String>,
+    pub(super) is_aws: bool,
     pub(super) region: String,
     pub(super) credentials: Option<CachedCredentials>,
     pub(super) clock: CorrectedClock,
@@ -95,6 +96,7 @@ impl Resolved {
         }
         Ok(Self {
             endpoint_url,
+            is_aws,
             region,
             credentials,
             clock: CorrectedClock::default(),
@@ -102,16 +104,12 @@ impl Resolved {
         })
     }
 
-    pub(in crate::store) fn is_aws(&self) -> bool {
-        self.endpoint_url.as_deref().is_none_or(is_aws_host)
-    }
-
     /// Where requests for `bucket` go, by the SDK's own rules; none when they cannot say.
     pub(in crate::store) fn endpoint_of(&self, bucket: &str) -> Option<Endpoint> {
         let params = Params::builder()
             .bucket(bucket)
             .region(&self.region)
-            .force_path_style(!self.is_aws())
+            .force_path_style(!self.is_aws)
             .set_endpoint(self.endpoint_url.clone())
             .build()
             .ok()?;

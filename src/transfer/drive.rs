@@ -1,7 +1,7 @@
 //! Takes one task to its outcome: the order of the steps, who ends a multipart upload, when a file is tried again.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -298,7 +298,6 @@ async fn upload_once(
 ) -> Result<Done, StepError> {
     // The file decides by its size now, not the listing: it may have grown or shrunk.
     if matches!(object.content, Content::Path(_)) || object.size_bytes <= context.threshold_bytes {
-        let started = Instant::now();
         match context
             .run(
                 steps,
@@ -312,7 +311,6 @@ async fn upload_once(
                 context.events.send(Event::Sent {
                     bytes: done.size_bytes,
                 });
-                tracing::trace!(key = %object.key, elapsed = ?started.elapsed(), "stored");
                 return Ok(done);
             }
             Ok(_) => return Err(lost("an answer to another step")),

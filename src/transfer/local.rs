@@ -49,8 +49,7 @@ impl From<StoreError> for StepError {
 }
 
 fn checksum_text(checksum: &Checksum) -> String {
-    let name = serde_json::to_string(&checksum.algorithm).unwrap_or_default();
-    format!("{}:{}", name.trim_matches('"'), checksum.value)
+    [checksum.algorithm.name(), ":", &checksum.value].concat()
 }
 
 impl LocalSteps {

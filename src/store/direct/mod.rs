@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use http::HeaderName;
+use http::header::{CONTENT_ENCODING, IF_NONE_MATCH};
 
 use self::request::{Draft, Target, checksum_header};
 use self::signer::Signer;
@@ -32,6 +34,9 @@ use super::{
 use crate::config::{ChecksumAlgorithm, RetrySettings};
 
 pub(super) use self::trailer::TrailerBody;
+
+const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
+const TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
 
 /// One bucket, with the hot operations on requests of our own.
 pub(super) struct DirectStore {
@@ -99,12 +104,11 @@ impl DirectStore {
     /// Sends a part in one pass over its file.
     async fn part_with_trailer(&self, request: &UploadPart) -> StoreResult<StoredPart> {
         let length = request.body.length();
-        let decoded_length = length.to_string();
         let name = checksum_header(request.algorithm);
         let mut draft = Draft::new(&self.target, &request.key);
-        draft.header("content-encoding", "aws-chunked");
-        draft.header("x-amz-decoded-content-length", &decoded_length);
-        draft.header("x-amz-trailer", name);
+        draft.header(CONTENT_ENCODING, "aws-chunked")?;
+        draft.header(DECODED_LENGTH, &length.to_string())?;
+        draft.header(TRAILER, name)?;
         draft.part(request.number, &request.upload_id);
         let progress = Progress::start(false);
         let content = FrameBody::new(request.body.clone(), progress.clone(), self.shared.gate.clone());
@@ -124,7 +128,7 @@ impl DirectStore {
     }
 
     /// Signs and sends `draft` with `body`, and reads the answer: what a PUT is answered with on success.
-    async fn put(&self, draft: Draft<'_>, body: &Body, algorithm: ChecksumAlgorithm) -> StoreResult<Stored> {
+    async fn put(&self, draft: Draft, body: &Body, algorithm: ChecksumAlgorithm) -> StoreResult<Stored> {
         let payload_hash = if self.signs_payload {
             Some(request::payload_hash(body)?)
         } else {
@@ -137,7 +141,7 @@ impl DirectStore {
 
     async fn exchange(
         &self,
-        draft: Draft<'_>,
+        draft: Draft,
         (wire_body, progress): (RequestBody, Arc<Progress>),
         body_bytes: u64,
         payload_hash: Option<String>,
@@ -155,8 +159,8 @@ impl DirectStore {
         };
         let exchange = async {
             let now = self.resolved.now();
-            let signing = identity.as_ref().map(|identity| (&self.signer, identity));
-            let request = draft.finish(&self.target, wire_body, payload_hash, signing, now)?;
+            let signing = identity.as_ref().map(|identity| (&self.signer, &**identity));
+            let request = draft.finish(wire_body, payload_hash, signing, now)?;
             let response = self.pool.send(&self.target.address, request).await?;
             answer::stored(response, algorithm).await
         };
@@ -180,10 +184,10 @@ fn is_redirect(outcome: &StoreResult<Stored>) -> bool {
 impl ObjectStore for DirectStore {
     async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
         let mut draft = Draft::new(&self.target, &request.key);
-        draft.checksum(&request.checksum);
-        draft.properties(&request.properties);
+        draft.checksum(&request.checksum)?;
+        draft.properties(&request.properties)?;
         if request.if_none_match {
-            draft.header("if-none-match", "*");
+            draft.header(IF_NONE_MATCH, "*")?;
         }
         let outcome = self.put(draft, &request.body, request.checksum.algorithm).await;
         if is_redirect(&outcome) {
@@ -203,7 +207,7 @@ impl ObjectStore for DirectStore {
         }
         let checksum = of_body(request.algorithm, &request.body)?;
         let mut draft = Draft::new(&self.target, &request.key);
-        draft.checksum(&checksum);
+        draft.checksum(&checksum)?;
         draft.part(request.number, &request.upload_id);
         let outcome = self.put(draft, &request.body, request.algorithm).await;
         if is_redirect(&outcome) {

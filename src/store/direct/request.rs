@@ -1,16 +1,15 @@
 //! A request in the making: target, headers, signature.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::endpoint::Endpoint;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sha2::{Digest as _, Sha256};
 
-use super::signer::{Signer, ToSign, UNSIGNED_PAYLOAD, percent_encode, stamp};
+use super::signer::{Signer, ToSign, UNSIGNED_PAYLOAD, percent_encode};
 use crate::config::ChecksumAlgorithm;
 use crate::store::http::{Address, RequestBody};
 use crate::store::sdk::tagging;
@@ -22,7 +21,7 @@ const OUR_NAME: &str = concat!("s3haul/", env!("CARGO_PKG_VERSION"), " (direct)"
 pub(super) struct Target {
     pub(super) address: Address,
     /// As in the `Host` header.
-    host: String,
+    host: HeaderValue,
     /// Path before the key, without a `/` at its end.
     path: String,
     /// Region to sign for.
@@ -43,7 +42,7 @@ impl Target {
         }
         Some(Self {
             address: Address::of(&uri)?,
-            host: uri.authority()?.as_str().to_owned(),
+            host: HeaderValue::from_str(uri.authority()?.as_str()).ok()?,
             path: uri.path().trim_end_matches('/').to_owned(),
             region: word("signingRegion")?.to_owned(),
         })
@@ -51,12 +50,20 @@ impl Target {
 }
 
 /// See the module.
-pub(super) struct Draft<'a> {
+pub(super) struct Draft {
     path: String,
     query: String,
-    /// All headers that are signed; their names are in lower case.
-    headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// All headers that are signed.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
+
+const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-amz-storage-class");
+const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
+const TAGGING: HeaderName = HeaderName::from_static("x-amz-tagging");
+const OWN_METADATA: HeaderName = HeaderName::from_static("x-amz-meta-mtime");
 
 /// The header that carries a checksum of `algorithm`.
 pub(super) fn checksum_header(algorithm: ChecksumAlgorithm) -> &'static str {
@@ -68,48 +75,58 @@ pub(super) fn checksum_header(algorithm: ChecksumAlgorithm) -> &'static str {
     }
 }
 
-impl<'a> Draft<'a> {
+/// The header of one piece of user metadata.
+fn metadata_header(name: &str) -> StoreResult<HeaderName> {
+    if name == "mtime" {
+        return Ok(OWN_METADATA);
+    }
+    HeaderName::try_from(format!("x-amz-meta-{name}")).map_err(|error| impossible(&error))
+}
+
+impl Draft {
     /// A PUT of `key`.
-    pub(super) fn new(target: &'a Target, key: &str) -> Self {
+    pub(super) fn new(target: &Target, key: &str) -> Self {
         let mut path = String::with_capacity(target.path.len() + key.len() + 16);
         path.push_str(&target.path);
         path.push('/');
         percent_encode(key, true, &mut path);
-        let mut draft = Self {
+        let mut headers = Vec::with_capacity(12);
+        headers.push((HOST, target.host.clone()));
+        Self {
             path,
             query: String::new(),
-            headers: Vec::with_capacity(12),
-        };
-        draft.header("host", &target.host);
-        draft
+            headers,
+        }
     }
 
     /// The checksum of its body.
-    pub(super) fn checksum(&mut self, checksum: &'a Checksum) {
-        self.header(checksum_header(checksum.algorithm), &checksum.value);
+    pub(super) fn checksum(&mut self, checksum: &Checksum) -> StoreResult<()> {
+        let name = HeaderName::from_static(checksum_header(checksum.algorithm));
+        self.header(name, &checksum.value)
     }
 
-    pub(super) fn header(&mut self, name: &'static str, value: &'a str) {
-        self.headers.push((name.into(), value.into()));
+    pub(super) fn header(&mut self, name: HeaderName, value: &str) -> StoreResult<()> {
+        self.headers.push((name, value_of(value)?));
+        Ok(())
     }
 
     /// What is stored beside the bytes.
-    pub(super) fn properties(&mut self, properties: &'a ObjectProperties) {
+    pub(super) fn properties(&mut self, properties: &ObjectProperties) -> StoreResult<()> {
         let attributes = &properties.attributes;
-        self.header("content-type", &properties.content_type);
+        self.header(CONTENT_TYPE, &properties.content_type)?;
         for (name, value) in attributes.metadata.iter().chain(&properties.metadata) {
-            let name = format!("x-amz-meta-{}", name.to_ascii_lowercase());
-            self.headers.push((name.into(), value.into()));
+            self.header(metadata_header(name)?, value)?;
         }
         if let Some(class) = &attributes.storage_class {
-            self.header("x-amz-storage-class", class);
+            self.header(STORAGE_CLASS, class)?;
         }
         if let Some(encryption) = &attributes.server_side_encryption {
-            self.header("x-amz-server-side-encryption", encryption);
+            self.header(ENCRYPTION, encryption)?;
         }
         if let Some(tags) = tagging(attributes) {
-            self.headers.push(("x-amz-tagging".into(), tags.into()));
+            self.header(TAGGING, &tags)?;
         }
+        Ok(())
     }
 
     /// Makes it a part of an upload.
@@ -121,7 +138,6 @@ impl<'a> Draft<'a> {
     /// The whole request, signed where there is an identity. `payload_hash` is none when the body is not signed.
     pub(super) fn finish(
         mut self,
-        target: &Target,
         body: RequestBody,
         payload_hash: Option<String>,
         signing: Option<(&Signer, &Credentials)>,
@@ -131,48 +147,51 @@ impl<'a> Draft<'a> {
         map.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
         map.insert(CONTENT_LENGTH, content_length(&body).into());
         if let Some((signer, identity)) = signing {
-            let stamp = stamp(now);
-            let payload_hash = payload_hash.map_or(Cow::Borrowed(UNSIGNED_PAYLOAD), Cow::Owned);
-            self.headers.push(("x-amz-date".into(), stamp.clone().into()));
-            self.headers
-                .push(("x-amz-content-sha256".into(), payload_hash.clone()));
-            if let Some(token) = identity.session_token() {
-                self.headers
-                    .push(("x-amz-security-token".into(), token.to_owned().into()));
-            }
-            self.headers.sort_unstable();
-            let headers: Vec<(&str, &str)> = self
-                .headers
-                .iter()
-                .map(|(name, value)| (&**name, &**value))
-                .collect();
-            let to_sign = ToSign {
-                method: "PUT",
-                path: &self.path,
-                query: &self.query,
-                headers: &headers,
-                payload_hash: &payload_hash,
-            };
-            let authorization = signer.authorization(&to_sign, &stamp, identity);
-            map.insert(AUTHORIZATION, value_of(&authorization)?);
+            map.insert(AUTHORIZATION, self.sign(payload_hash, signer, identity, now)?);
         }
-        for (name, value) in &self.headers {
-            let name = match name {
-                Cow::Borrowed(name) => HeaderName::from_bytes(name.as_bytes()),
-                Cow::Owned(name) => HeaderName::from_bytes(name.as_bytes()),
-            };
-            map.insert(name.map_err(|error| impossible(&error))?, value_of(value)?);
+        for (name, value) in self.headers {
+            map.insert(name, value);
         }
         if !self.query.is_empty() {
             self.path.push('?');
             self.path.push_str(&self.query);
         }
-        debug_assert!(map.contains_key("host"), "{}", target.host);
         let mut request = Request::new(body);
         *request.method_mut() = Method::PUT;
         *request.uri_mut() = Uri::try_from(self.path).map_err(|error| impossible(&error))?;
         *request.headers_mut() = map;
         Ok(request)
+    }
+
+    /// Adds what a signature needs, and returns it.
+    fn sign(
+        &mut self,
+        payload_hash: Option<String>,
+        signer: &Signer,
+        identity: &Credentials,
+        now: SystemTime,
+    ) -> StoreResult<HeaderValue> {
+        let stamp = signer.stamp(now);
+        self.header(AMZ_DATE, &stamp)?;
+        let hash = match payload_hash {
+            None => HeaderValue::from_static(UNSIGNED_PAYLOAD),
+            Some(hash) => value_of(&hash)?,
+        };
+        self.headers.push((CONTENT_SHA256, hash.clone()));
+        if let Some(token) = identity.session_token() {
+            self.header(SECURITY_TOKEN, token)?;
+        }
+        self.headers
+            .sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+        let to_sign = ToSign {
+            method: "PUT",
+            path: &self.path,
+            query: &self.query,
+            headers: &self.headers,
+            payload_hash: hash.to_str().map_err(|error| impossible(&error))?,
+        };
+        HeaderValue::try_from(signer.authorization(&to_sign, &stamp, identity))
+            .map_err(|error| impossible(&error))
     }
 }
 

@@ -4,21 +4,21 @@
 //! signer derives the key for every request, which costs more than all the rest of a small request together.
 //! Pure but for the cached key; held to `aws-sigv4` by property tests.
 
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderName, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::hex;
+use crate::store::push_hex;
 
 /// The value of `x-amz-content-sha256` that leaves the body out of the signature.
 pub(super) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 const SERVICE: &str = "s3";
 
-/// What goes into a signature. Names are in lower case, and `headers` in their order.
+/// What goes into a signature.
 pub(super) struct ToSign<'a> {
     pub(super) method: &'a str,
     /// Path as it is sent, percent-encoded.
@@ -26,7 +26,7 @@ pub(super) struct ToSign<'a> {
     /// Query as it is sent: encoded, in the order of its names.
     pub(super) query: &'a str,
     /// Every header that is to be signed, in the order of their names.
-    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) headers: &'a [(HeaderName, HeaderValue)],
     /// SHA-256 of the body in hex, or [`UNSIGNED_PAYLOAD`].
     pub(super) payload_hash: &'a str,
 }
@@ -43,6 +43,8 @@ struct DayKey {
 pub(super) struct Signer {
     region: String,
     cached: Mutex<Option<DayKey>>,
+    /// The last second that was written down, since the Unix epoch, and how.
+    clock: Mutex<(u64, String)>,
 }
 
 impl Signer {
@@ -50,32 +52,54 @@ impl Signer {
         Self {
             region: region.to_owned(),
             cached: Mutex::new(None),
+            clock: Mutex::new((0, stamp(UNIX_EPOCH))),
         }
     }
 
+    /// [`stamp`] of `time`, written anew once a second.
+    pub(super) fn stamp(&self, time: SystemTime) -> String {
+        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock.0 != seconds {
+            *clock = (seconds, stamp(time));
+        }
+        clock.1.clone()
+    }
+
     /// The value of `Authorization`. `stamp` is the moment as [`stamp`] writes it.
-    pub(super) fn authorization(&self, request: &ToSign<'_>, stamp: &str, identity: &Credentials) -> String {
+    pub(super) fn authorization(&self, request: &ToSign<'_>, stamp: &str, identity: &Credentials) -> Vec<u8> {
         let day = &stamp[..8];
-        let canonical = canonical_request(request);
-        let mut to_sign = String::with_capacity(160);
-        let digest = hex(&Sha256::digest(canonical.as_bytes()));
-        let _ = write!(
-            to_sign,
-            "AWS4-HMAC-SHA256\n{stamp}\n{day}/{}/{SERVICE}/aws4_request\n{digest}",
-            self.region
-        );
+        let digest = Sha256::digest(canonical_request(request));
+        let mut to_sign = Vec::with_capacity(160);
+        for text in [
+            "AWS4-HMAC-SHA256\n",
+            stamp,
+            "\n",
+            day,
+            "/",
+            &self.region,
+            "/s3/aws4_request\n",
+        ] {
+            to_sign.extend_from_slice(text.as_bytes());
+        }
+        push_hex(&mut to_sign, &digest);
         let mut mac = self.key_of(day, identity);
-        mac.update(to_sign.as_bytes());
-        let signature = hex(&mac.finalize().into_bytes());
-        let mut value = String::with_capacity(256);
-        let _ = write!(
-            value,
-            "AWS4-HMAC-SHA256 Credential={}/{day}/{}/{SERVICE}/aws4_request, SignedHeaders=",
+        mac.update(&to_sign);
+        let mut value = Vec::with_capacity(512);
+        for text in [
+            "AWS4-HMAC-SHA256 Credential=",
             identity.access_key_id(),
-            self.region
-        );
+            "/",
+            day,
+            "/",
+            &self.region,
+            "/s3/aws4_request, SignedHeaders=",
+        ] {
+            value.extend_from_slice(text.as_bytes());
+        }
         push_names(&mut value, request.headers);
-        let _ = write!(value, ", Signature={signature}");
+        value.extend_from_slice(b", Signature=");
+        push_hex(&mut value, &mac.finalize().into_bytes());
         value
     }
 
@@ -110,47 +134,46 @@ fn derive_key(secret_key: &str, day: &str, region: &str) -> Hmac<Sha256> {
     step(of_service, "aws4_request")
 }
 
-fn push_names(into: &mut String, headers: &[(&str, &str)]) {
+fn push_names(into: &mut Vec<u8>, headers: &[(HeaderName, HeaderValue)]) {
     for (position, (name, _)) in headers.iter().enumerate() {
         if position > 0 {
-            into.push(';');
+            into.push(b';');
         }
-        into.push_str(name);
+        into.extend_from_slice(name.as_str().as_bytes());
     }
 }
 
-fn canonical_request(request: &ToSign<'_>) -> String {
-    let mut text = String::with_capacity(1_024);
+fn canonical_request(request: &ToSign<'_>) -> Vec<u8> {
+    let mut text = Vec::with_capacity(1_024);
     for line in [request.method, request.path, request.query] {
-        text.push_str(line);
-        text.push('\n');
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
     }
     for (name, value) in request.headers {
-        text.push_str(name);
-        text.push(':');
-        push_collapsed(&mut text, value);
-        text.push('\n');
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.push(b':');
+        push_collapsed(&mut text, value.as_bytes());
+        text.push(b'\n');
     }
-    text.push('\n');
+    text.push(b'\n');
     push_names(&mut text, request.headers);
-    text.push('\n');
-    text.push_str(request.payload_hash);
+    text.push(b'\n');
+    text.extend_from_slice(request.payload_hash.as_bytes());
     text
 }
 
 /// Without white space at the ends, and with one space for several in a row.
-fn push_collapsed(into: &mut String, value: &str) {
-    let value = value.trim();
-    if !value.contains("  ") {
-        into.push_str(value);
-        return;
+fn push_collapsed(into: &mut Vec<u8>, value: &[u8]) {
+    let value = value.trim_ascii();
+    if !value.contains(&b' ') {
+        return into.extend_from_slice(value);
     }
     let mut after_space = false;
-    for character in value.chars() {
-        if character != ' ' || !after_space {
-            into.push(character);
+    for byte in value {
+        if *byte != b' ' || !after_space {
+            into.push(*byte);
         }
-        after_space = character == ' ';
+        after_space = *byte == b' ';
     }
 }
 
@@ -181,7 +204,7 @@ pub(super) fn percent_encode(text: &str, keep_slash: bool, into: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use aws_sigv4::http_request::{
         PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
@@ -191,6 +214,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::hex;
+
+    fn field(name: &str, value: &str) -> (HeaderName, HeaderValue) {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        (name, HeaderValue::from_str(value).expect("a value"))
+    }
 
     /// The official signer's word for the same request.
     fn official(request: &ToSign<'_>, time: SystemTime, identity: &Credentials, region: &str) -> String {
@@ -213,9 +242,12 @@ mod tests {
         } else {
             format!("?{}", request.query)
         };
-        let host = request
+        let headers = request
             .headers
             .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().expect("text")));
+        let host = headers
+            .clone()
             .find(|(name, _)| *name == "host")
             .expect("a host")
             .1;
@@ -226,11 +258,7 @@ mod tests {
             "x-amz-content-sha256",
             "x-amz-security-token",
         ];
-        let headers = request
-            .headers
-            .iter()
-            .copied()
-            .filter(|(name, _)| !own.contains(name));
+        let headers = headers.filter(|(name, _)| !own.contains(name));
         let body = if request.payload_hash == UNSIGNED_PAYLOAD {
             SignableBody::UnsignedPayload
         } else {
@@ -274,22 +302,32 @@ mod tests {
                 query.push_str("partNumber=7&uploadId=");
                 percent_encode(id, false, &mut query);
             }
-            let mut headers: Vec<(&str, &str)> = vec![
-                ("content-type", &content_type),
-                ("host", "127.0.0.1:9000"),
-                ("x-amz-content-sha256", &hash),
-                ("x-amz-date", &stamp),
+            let mut headers = vec![
+                field("content-type", &content_type),
+                field("host", "127.0.0.1:9000"),
+                field("x-amz-content-sha256", &hash),
+                field("x-amz-date", &stamp),
             ];
-            headers.extend(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            headers.extend(metadata.iter().map(|(name, value)| field(name, value)));
             if let Some(token) = identity.session_token() {
-                headers.push(("x-amz-security-token", token));
+                headers.push(field("x-amz-security-token", token));
             }
-            headers.sort_unstable();
+            headers.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
             let request = ToSign { method: "PUT", path: &path, query: &query, headers: &headers, payload_hash: &hash };
             let signer = Signer::new(&region);
-            let first = signer.authorization(&request, &stamp, &identity);
+            let sign = || String::from_utf8(signer.authorization(&request, &stamp, &identity)).expect("text");
+            let first = sign();
             prop_assert_eq!(&first, &official(&request, time, &identity, &region));
-            prop_assert_eq!(first, signer.authorization(&request, &stamp, &identity), "the cached key is the same");
+            prop_assert_eq!(first, sign(), "the cached key is the same");
+        }
+    }
+
+    #[test]
+    fn the_clock_is_written_anew_each_second() {
+        let signer = Signer::new("us-east-1");
+        for seconds in [0, 1, 1, 1_790_000_000, 5] {
+            let time = UNIX_EPOCH + Duration::from_millis(seconds * 1_000 + 999);
+            assert_eq!(signer.stamp(time), stamp(time));
         }
     }
 
@@ -300,7 +338,7 @@ mod tests {
             method: "PUT",
             path: "/b/k",
             query: "",
-            headers: &[("host", "h")],
+            headers: &[field("host", "h")],
             payload_hash: UNSIGNED_PAYLOAD,
         };
         let identity = |secret| Credentials::new("AK", secret, None, None, "test");

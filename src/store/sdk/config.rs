@@ -15,7 +15,7 @@ pub(super) fn of_client(resolved: &Resolved) -> Builder {
     let mut builder = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(resolved.region.clone()))
-        .force_path_style(!resolved.is_aws())
+        .force_path_style(!resolved.is_aws)
         .time_source(resolved.clock.clone())
         // Our own correction is reported and lasts for the run; the SDK's would be silent.
         .disable_clock_skew_correction(true)

@@ -49,7 +49,7 @@ impl SdkStore {
     ) -> Self {
         let http_client = PooledClient {
             pool: pool.clone(),
-            path_style: !resolved.is_aws(),
+            path_style: !resolved.is_aws,
         };
         let config = config::of_client(resolved)
             .http_client(SharedHttpClient::new(http_client))

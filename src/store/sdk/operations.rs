@@ -164,7 +164,7 @@ impl ObjectStore for SdkStore {
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
             .set_mpu_object_size(
                 self.resolved
-                    .is_aws()
+                    .is_aws
                     .then(|| Self::content_length(request.size_bytes)),
             )
             .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
