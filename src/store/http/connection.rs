@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
+use super::stream::Stream;
 use super::tls::Tls;
 use crate::error::chain;
 use crate::store::{StoreError, StoreErrorKind, StoreResult};
@@ -87,7 +88,7 @@ impl Dialer {
     }
 
     /// The first address that answers, beginning with another one each time.
-    async fn connect(&self, Address { host, port, .. }: &Address) -> StoreResult<TcpStream> {
+    async fn connect(&self, Address { host, port, .. }: &Address) -> StoreResult<Stream> {
         let addresses: Vec<SocketAddr> = lookup_host((host.as_str(), *port))
             .await
             .map_err(|error| unreachable(format!("'{host}' is not known: {error}")))?
@@ -99,7 +100,7 @@ impl Dialer {
                 Ok(stream) => {
                     // A request is written whole; waiting for more of it would only delay it.
                     let _ = stream.set_nodelay(true);
-                    return Ok(stream);
+                    return Ok(Stream::new(stream));
                 }
                 Err(error) => failed = Some(error),
             }

@@ -6,6 +6,7 @@ mod body;
 mod connection;
 mod pool;
 mod smithy;
+mod stream;
 mod tls;
 
 use std::error::Error as StdError;
