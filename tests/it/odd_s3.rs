@@ -36,9 +36,14 @@ impl Answer {
         self.with("ETag", format!("\"{etag}\""))
     }
 
+    /// Encrypted like this, an object's ETag says nothing of its content.
+    fn encrypted(self) -> Self {
+        self.with("x-amz-server-side-encryption", "aws:kms")
+    }
+
     /// The answer to a PUT whose body nobody has read yet.
     pub(crate) fn stored_unseen(seen: &Seen) -> Self {
-        Self::new(200, "").with_etag(&opaque_tag(seen.key()))
+        Self::new(200, "").with_etag(&opaque_tag(seen.key())).encrypted()
     }
 
     /// True when it tells a length that is not that of its body, as that to HEAD does.
@@ -117,7 +122,10 @@ impl Bucket {
     }
 
     fn store(&mut self, key: &str, content: Vec<u8>, etag: String) -> Answer {
-        let answer = Answer::new(200, "").with_etag(&etag);
+        let mut answer = Answer::new(200, "").with_etag(&etag);
+        if self.has_opaque_tags {
+            answer = answer.encrypted();
+        }
         self.objects.insert(key.to_owned(), content);
         self.etags.insert(key.to_owned(), etag);
         answer

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,8 @@ pub(crate) enum Oddity {
     ClosesIdle(Duration),
     /// Closes instead of answering each connection's third request, as if that had crossed with the closing.
     ForgetsEveryThird,
-    /// Says yes when it has seen the head of a PUT, and reads its body only then.
+    /// Says yes when it has seen the head of a PUT, and reads its body only then. What is asked of it in other requests
+    /// has to wait until it has kept its word.
     AnswersBeforeBodies,
     /// Says 403 AccessDenied to a PUT of more than this, and closes without reading its body.
     DeniesBodiesOver(usize),
@@ -90,7 +91,39 @@ impl Seen {
     }
 }
 
+/// Answers that were given before the request was whole.
+#[derive(Default)]
+struct Promises {
+    open: Mutex<usize>,
+    changed: Condvar,
+}
+
+/// One of them, kept or broken when it is dropped.
+struct Promise<'a>(&'a Promises);
+
+impl Promises {
+    fn make(&self) -> Promise<'_> {
+        *locked(&self.open) += 1;
+        Promise(self)
+    }
+
+    /// Until none is open.
+    fn wait(&self) {
+        let open = locked(&self.open);
+        let none = self.changed.wait_while(open, |open| *open > 0);
+        drop(none.expect("no thread of the server panicked"));
+    }
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        *locked(&self.0.open) -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
 struct State {
+    promises: Promises,
     oddity: Oddity,
     /// What it calls itself.
     name: &'static str,
@@ -131,6 +164,7 @@ impl OddServer {
             .map(TcpListener::local_addr)
             .collect::<io::Result<_>>()?;
         let state = Arc::new(State {
+            promises: Promises::default(),
             bucket: Mutex::new(Bucket::new(oddity == Oddity::AnswersBeforeBodies)),
             oddity,
             name,
@@ -242,14 +276,18 @@ fn serve(stream: TcpStream, state: &State, connection: usize) -> io::Result<()> 
             return Ok(());
         }
         let is_early = state.oddity == Oddity::AnswersBeforeBodies && seen.is_put();
+        let promise = is_early.then(|| state.promises.make());
         if is_early {
             state.write(&mut out, &seen, &Answer::stored_unseen(&seen))?;
             // Time for the client to believe it.
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(200));
+        } else {
+            state.promises.wait();
         }
         let body = read_body(&mut reader, &seen)?;
         seen.body_sha256 = sha256(&body);
         let answer = state.answer(&seen, body);
+        drop(promise);
         if !is_early {
             state.write(&mut out, &seen, &answer)?;
         }

@@ -14,6 +14,7 @@ use std::io;
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response};
+use http_body::Body as _;
 
 use super::connector::ServerKind;
 use super::{StoreError, StoreErrorKind, StoreResult};
@@ -44,12 +45,14 @@ pub(super) fn causes<'a>(
 impl Pool {
     /// Sends `request`, whose URI is in origin form, to `address`, and returns the head of the answer. A
     /// connection that the server closed between requests is replaced, once, without a word: nothing of this
-    /// request has gone out on it. Dropping the future closes the connection.
+    /// request has gone out on it. A yes that comes before the end of the request's body counts when that has gone
+    /// out too. Dropping the future closes the connection.
     pub(super) async fn send(
         self: &Arc<Self>,
         address: &Address,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> StoreResult<Response<AnswerBody>> {
+        let body_is_taken = request.body_mut().watch();
         let mut lease = self.lease(address).await?;
         let first = match lease.sender.try_send_request(request).await {
             Ok(response) => Ok(response),
@@ -62,6 +65,15 @@ impl Pool {
             },
         };
         let response = first.map_err(|error| failed(&error))?;
+        if let Some(is_taken) = body_is_taken
+            && response.status().is_success()
+        {
+            is_taken.await.map_err(|_| premature())?;
+            if response.body().is_end_stream() {
+                // Ready for another request is when nothing of this one is left here; one that will close is not.
+                let _ = lease.sender.ready().await;
+            }
+        }
         if self.shared.server.get().is_none()
             && let Some(server) = response.headers().get(http::header::SERVER)
             && let Ok(server) = server.to_str()
@@ -71,6 +83,14 @@ impl Pool {
         }
         Ok(response.map(|incoming| AnswerBody::new(incoming, lease)))
     }
+}
+
+/// A yes and no chance to send the rest.
+fn premature() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::NotCredible,
+        "the server said yes and closed before it had the whole body",
+    )
 }
 
 /// No answer.
