@@ -12,6 +12,7 @@ mod tls;
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
@@ -25,6 +26,9 @@ pub(super) use connection::Address;
 pub(super) use pool::Pool;
 pub(super) use smithy::{PooledClient, is_html_answer};
 pub(super) use tls::Tls;
+
+/// What hyper holds of a body, less than a megabyte, is written by then.
+const FLUSH_LIMIT: Duration = Duration::from_millis(250);
 
 /// Every cause of an error, from the outside in. `io::Error` passes over what it wraps in `source()`, so its
 /// inner error is taken by `get_ref`.
@@ -70,8 +74,9 @@ impl Pool {
         {
             is_taken.await.map_err(|_| premature())?;
             if response.body().is_end_stream() {
-                // Ready for another request is when nothing of this one is left here; one that will close is not.
-                let _ = lease.sender.ready().await;
+                // hyper is ready for another request when it has written what it took of this one. It may forget to
+                // say so when the answer came first (1.12: `poll_loop` ends after its second flush), so this has an end.
+                let _ = tokio::time::timeout(FLUSH_LIMIT, lease.sender.ready()).await;
             }
         }
         if self.shared.server.get().is_none()
