@@ -23,6 +23,7 @@ mod names;
 mod odd_s3;
 mod odd_server;
 mod oddities;
+mod oddities_addresses;
 mod process_faults;
 mod refusals;
 mod scene;

@@ -27,6 +27,8 @@ with_both_engines!(
     answers_byte_by_byte,
     long_heads,
     heads_beyond_all_measure,
+    answers_in_the_old_protocol,
+    a_continue_that_nobody_asked_for,
 );
 
 /// Twelve small files and one of three parts.
@@ -221,4 +223,22 @@ fn heads_beyond_all_measure(engine: Engine) {
             assert!(failure["failure"].to_string().contains("too large"), "{failure}");
         }
     }
+}
+
+fn answers_in_the_old_protocol(engine: Engine) {
+    for tells_length in [true, false] {
+        let (server, ran) = uploads_to(&Oddity::Http10 { tells_length }, engine, &["--concurrency", "4"]);
+        assert_eq!(ran.summary()["totals"]["retries"], 0, "{tells_length}");
+        assert_eq!(server.connections(), server.seen().len(), "{tells_length}");
+    }
+}
+
+fn a_continue_that_nobody_asked_for(engine: Engine) {
+    let (server, ran) = uploads_to(&Oddity::ContinuesUnasked, engine, &["--concurrency", "4"]);
+    assert_eq!(ran.summary()["totals"]["retries"], 0);
+    let asked = server
+        .seen()
+        .into_iter()
+        .find(|seen| seen.header("expect").is_some());
+    assert!(asked.is_none(), "{asked:?}");
 }
