@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use md5::{Digest as _, Md5};
 
-use crate::odd_server::Seen;
+use crate::odd_request::Seen;
 
 /// An answer before it is put on the wire.
 pub(crate) struct Answer {

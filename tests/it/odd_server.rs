@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::env::sha256;
+use crate::odd_request::{Seen, read_body, read_head, without_chunks};
 use crate::odd_s3::{Answer, Bucket};
 
 /// In which way the server is odd.
@@ -40,55 +41,8 @@ pub(crate) enum Oddity {
     LongHead { bytes: usize, headers: usize },
     /// Says `100 Continue` before every answer, though nobody asked.
     ContinuesUnasked,
-    /// Knows an access key for this many requests, and not before the time is over; then its token has expired.
-    ExpiresKeys { requests: usize, after: Duration },
-}
-
-/// A request as it came over the wire.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    pub(crate) query: String,
-    /// Names in lower case, in the order they came in.
-    pub(crate) headers: Vec<(String, String)>,
-    /// SHA-256 of the body as sent.
-    pub(crate) body_sha256: String,
-    /// Number of the connection.
-    pub(crate) connection: usize,
-    /// Address that the client called.
-    pub(crate) called: IpAddr,
-}
-
-impl Seen {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        self.query.split('&').find_map(|pair| {
-            let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (found == name).then_some(value)
-        })
-    }
-
-    /// What comes behind the bucket in the path; empty for the bucket itself.
-    pub(crate) fn key(&self) -> &str {
-        let path = self.path.trim_start_matches('/');
-        path.split_once('/').map_or("", |(_, key)| key)
-    }
-
-    fn length(&self) -> Option<usize> {
-        self.header("content-length")?.parse().ok()
-    }
-
-    /// A PUT of an object or part.
-    pub(crate) fn is_put(&self) -> bool {
-        self.method == "PUT"
-    }
+    /// Knows the access key that comes first for so many requests, and for so long; then it has expired.
+    ExpiresFirstKey { requests: usize, after: Duration },
 }
 
 /// Answers that were given before the request was whole.
@@ -129,8 +83,8 @@ struct State {
     name: &'static str,
     bucket: Mutex<Bucket>,
     seen: Mutex<Vec<Seen>>,
-    /// When each access key was first seen, and how often since.
-    keys: Mutex<BTreeMap<String, (Instant, usize)>>,
+    /// The access key that came first, when, and how often it did since.
+    first_key: Mutex<Option<(String, Instant, usize)>>,
     connections: AtomicUsize,
     is_over: AtomicBool,
 }
@@ -169,7 +123,7 @@ impl OddServer {
             oddity,
             name,
             seen: Mutex::default(),
-            keys: Mutex::default(),
+            first_key: Mutex::default(),
             connections: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
         });
@@ -310,14 +264,15 @@ impl State {
 
     /// The word to a key that was good for long enough.
     fn refusal(&self, seen: &Seen) -> Option<Answer> {
-        let Oddity::ExpiresKeys { requests, after } = self.oddity else {
+        let Oddity::ExpiresFirstKey { requests, after } = self.oddity else {
             return None;
         };
-        let key = access_key(seen)?;
-        let mut keys = locked(&self.keys);
-        let (first, used) = keys.entry(key).or_insert_with(|| (Instant::now(), 0));
-        *used += 1;
-        (*used > requests && first.elapsed() >= after).then(|| Answer::error(403, "ExpiredToken"))
+        let key = seen.access_key()?;
+        let mut first = locked(&self.first_key);
+        let (first, since, used) = first.get_or_insert_with(|| (key.clone(), Instant::now(), 0));
+        *used += usize::from(*first == key);
+        let expired = *first == key && *used > requests && since.elapsed() >= after;
+        expired.then(|| Answer::error(403, "ExpiredToken"))
     }
 
     fn closes(&self) -> bool {
@@ -395,65 +350,4 @@ fn lengthen(head: &mut String, bytes: usize, headers: usize) {
         let value = "o".repeat(missing - name.len() - "\r\n".len());
         let _ = write!(head, "{name}{value}\r\n");
     }
-}
-
-/// Method, path, query and headers; none when the client has closed.
-fn read_head(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Seen>> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        match line.trim_end() {
-            "" => break,
-            line => lines.push(line.to_owned()),
-        }
-    }
-    let garbage = || io::Error::new(io::ErrorKind::InvalidData, "not a request");
-    let mut words = lines.first().ok_or_else(garbage)?.split(' ');
-    let method = words.next().ok_or_else(garbage)?.to_owned();
-    let (path, query) = words
-        .next()
-        .map(|target| target.split_once('?').unwrap_or((target, "")))
-        .ok_or_else(garbage)?;
-    let headers = lines[1..]
-        .iter()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
-    Ok(Some(Seen {
-        method,
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers: headers.collect(),
-        body_sha256: String::new(),
-        connection: 0,
-        called: Ipv4Addr::UNSPECIFIED.into(),
-    }))
-}
-
-/// The body as it is on the wire; our engines announce the length of every one.
-fn read_body(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<Vec<u8>> {
-    assert_eq!(seen.header("transfer-encoding"), None, "{seen:?}");
-    let mut body = vec![0; seen.length().unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    Ok(body)
-}
-
-/// The content of a body that carries its checksum behind itself, which is one chunk.
-fn without_chunks(seen: &Seen, mut body: Vec<u8>) -> Vec<u8> {
-    let Some(length) = seen.header("x-amz-decoded-content-length") else {
-        return body;
-    };
-    let length: usize = length.parse().expect("a number");
-    let start = format!("{length:x}\r\n").len();
-    assert_eq!(body[..start], *format!("{length:x}\r\n").as_bytes(), "one chunk");
-    body.drain(..start);
-    body.truncate(length);
-    body
-}
-
-fn access_key(seen: &Seen) -> Option<String> {
-    let (_, credential) = seen.header("authorization")?.split_once("Credential=")?;
-    Some(credential.split('/').next()?.to_owned())
 }
