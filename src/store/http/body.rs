@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::pool::Lease;
+use super::stream::tell_when_written;
 use crate::store::body::FrameBody;
 use crate::store::direct::TrailerBody;
 
@@ -30,16 +31,16 @@ pub(in crate::store) enum RequestBody {
     Watched(Box<Watched>),
 }
 
-/// A body that tells when its last byte was taken.
+/// A body that tells when its last byte was written.
 pub(in crate::store) struct Watched {
     body: RequestBody,
     left: u64,
     /// Dropped before, it tells that the end will not come.
-    taken: Option<oneshot::Sender<()>>,
+    written: Option<oneshot::Sender<()>>,
 }
 
 impl RequestBody {
-    /// Makes the body tell when its last byte was taken; none when it goes out in one piece.
+    /// Makes the body tell when its last byte was written; none when it goes out in one piece.
     pub(super) fn watch(&mut self) -> Option<oneshot::Receiver<()>> {
         let in_one_piece = match self {
             Self::Whole(_) => true,
@@ -50,14 +51,14 @@ impl RequestBody {
         if left == 0 {
             return None;
         }
-        let (taken, is_taken) = oneshot::channel();
+        let (written, is_written) = oneshot::channel();
         let body = std::mem::replace(self, Self::Whole(Bytes::new()));
         *self = Self::Watched(Box::new(Watched {
             body,
             left,
-            taken: Some(taken),
+            written: Some(written),
         }));
-        Some(is_taken)
+        Some(is_written)
     }
 }
 
@@ -70,10 +71,9 @@ impl Watched {
             self.left = self.left.saturating_sub(data.len() as u64);
         }
         if self.left == 0
-            && let Some(taken) = self.taken.take()
+            && let Some(written) = self.written.take()
         {
-            // Nobody waits when the answer was no.
-            let _ = taken.send(());
+            tell_when_written(written);
         }
         Poll::Ready(frame)
     }

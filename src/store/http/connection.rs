@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
-use super::stream::Stream;
+use super::stream::{Stream, drive};
 use super::tls::Tls;
 use crate::error::chain;
 use crate::store::{StoreError, StoreErrorKind, StoreResult};
@@ -142,10 +142,8 @@ where
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| StoreError::new(StoreErrorKind::Connection, chain(&error)))?;
-    tokio::spawn(async move {
-        // Whoever has a request on it hears of the trouble; between requests nobody needs to.
-        let _ = connection.await;
-    });
+    // Whoever has a request on it hears of the trouble; between requests nobody needs to.
+    tokio::spawn(drive(connection));
     Ok(sender)
 }
 

@@ -12,10 +12,8 @@ mod tls;
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
-use http_body::Body as _;
 
 use super::connector::ServerKind;
 use super::{StoreError, StoreErrorKind, StoreResult};
@@ -26,9 +24,6 @@ pub(super) use connection::Address;
 pub(super) use pool::Pool;
 pub(super) use smithy::{PooledClient, is_html_answer};
 pub(super) use tls::Tls;
-
-/// What hyper holds of a body, less than a megabyte, is written by then.
-const FLUSH_LIMIT: Duration = Duration::from_millis(250);
 
 /// Every cause of an error, from the outside in. `io::Error` passes over what it wraps in `source()`, so its
 /// inner error is taken by `get_ref`.
@@ -56,7 +51,7 @@ impl Pool {
         address: &Address,
         mut request: Request<RequestBody>,
     ) -> StoreResult<Response<AnswerBody>> {
-        let body_is_taken = request.body_mut().watch();
+        let body_is_written = request.body_mut().watch();
         let mut lease = self.lease(address).await?;
         let first = match lease.sender.try_send_request(request).await {
             Ok(response) => Ok(response),
@@ -69,15 +64,10 @@ impl Pool {
             },
         };
         let response = first.map_err(|error| failed(&error))?;
-        if let Some(is_taken) = body_is_taken
+        if let Some(written) = body_is_written
             && response.status().is_success()
         {
-            is_taken.await.map_err(|_| premature())?;
-            if response.body().is_end_stream() {
-                // hyper is ready for another request when it has written what it took of this one. It may forget to
-                // say so when the answer came first (1.12: `poll_loop` ends after its second flush), so this has an end.
-                let _ = tokio::time::timeout(FLUSH_LIMIT, lease.sender.ready()).await;
-            }
+            written.await.map_err(|_| premature())?;
         }
         if self.shared.server.get().is_none()
             && let Some(server) = response.headers().get(http::header::SERVER)

@@ -1,15 +1,34 @@
-//! A TCP stream that lets an answer be read although the server takes no more of the request.
+//! A TCP stream that lets an answer be read although the server takes no more of the request, and that tells when a
+//! request has been written.
 //!
 //! A server may refuse a large body before it has read it, and close. The kernel then fails the next write, with the
 //! answer already here, unread. hyper gives a connection up at the first write that fails, and the answer with it;
 //! here such a write waits instead, until reading has come to the end.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+tokio::task_local! {
+    /// Who waits on this connection for the kernel to have all that was handed over so far.
+    static UNWRITTEN: Cell<Option<oneshot::Sender<()>>>;
+}
+
+/// Drives a connection, so that [`tell_when_written`] can be called for it.
+pub(super) async fn drive<T>(connection: impl Future<Output = T>) -> T {
+    UNWRITTEN.scope(Cell::default(), connection).await
+}
+
+/// Called by a body on its connection's own task when it hands over its last bytes: `sender` is told when the kernel
+/// has them, and dropped when the connection ends before.
+pub(super) fn tell_when_written(sender: oneshot::Sender<()>) {
+    let _ = UNWRITTEN.try_with(|waiting| waiting.set(Some(sender)));
+}
 
 /// See the module.
 pub(super) struct Stream {
@@ -87,7 +106,12 @@ impl AsyncWrite for Stream {
         self.tcp.is_write_vectored()
     }
 
+    /// Comes when those above, hyper and TLS, have nothing left of what they were given.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Ok(Some(sender)) = UNWRITTEN.try_with(Cell::take) {
+            // Nobody listens when the answer was no.
+            let _ = sender.send(());
+        }
         Pin::new(&mut self.tcp).poll_flush(context)
     }
 
