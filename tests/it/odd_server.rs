@@ -29,8 +29,8 @@ pub(crate) enum Oddity {
     /// Says yes when it has seen the head of a PUT, and reads its body only then. What is asked of it in other requests
     /// has to wait until it has kept its word.
     AnswersBeforeBodies,
-    /// Says 403 AccessDenied to a PUT of more than this, and closes without reading its body.
-    DeniesBodiesOver(usize),
+    /// Says 403 AccessDenied to a PUT of more than so many bytes, and does not read its body; then closes or just waits.
+    DeniesBodies { over: usize, closes: bool },
     /// Speaks HTTP/1.0; without a length the end of the connection is the end of the answer.
     Http10 { tells_length: bool },
     /// Answers in chunks of so many bytes.
@@ -218,13 +218,17 @@ fn serve(stream: TcpStream, state: &State, connection: usize) -> io::Result<()> 
             return Ok(());
         };
         (seen.connection, seen.called) = (connection, called);
-        if let Oddity::DeniesBodiesOver(limit) = state.oddity
+        if let Oddity::DeniesBodies { over, closes } = state.oddity
             && seen.is_put()
-            && seen.length() > Some(limit)
+            && seen.length() > Some(over)
         {
             locked(&state.seen).push(seen.clone());
+            state.write(&mut out, &seen, &Answer::error(403, "AccessDenied"))?;
+            while !closes && !state.is_over.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(50));
+            }
             // Closed with bytes unread, the client's kernel is told to forget the connection.
-            return state.write(&mut out, &seen, &Answer::error(403, "AccessDenied"));
+            return Ok(());
         }
         if turn == 3 && state.oddity == Oddity::ForgetsEveryThird {
             return Ok(());

@@ -186,18 +186,22 @@ fn a_yes_before_the_body_was_read(engine: Engine) {
 }
 
 fn a_no_before_the_body_was_read(engine: Engine) {
-    let (server, tree) = (OddServer::start(Oddity::DeniesBodiesOver(100_000)), tree());
-    let ran = run(&mut cp(&server.url(), engine, &WHOLE, &tree)).expect_code(3);
-    let summary = ran.summary();
-    assert_eq!(
-        (&summary["totals"]["done"], &summary["totals"]["failed"]),
-        (&12.into(), &1.into())
-    );
-    let failed = ran.events("error")[0]["failure"].to_string();
-    assert!(failed.contains("AccessDenied"), "{failed}");
-    // The first answer is heard, although the server took no more of the body than of its bytes.
-    assert_eq!(ran.summary()["totals"]["retries"], 0);
-    assert_eq!(server.digests().len(), 12);
+    for (flags, closes) in [(&WHOLE[..], true), (&WHOLE, false), (&SMALL_PARTS, true)] {
+        let oddity = Oddity::DeniesBodies {
+            over: 100_000,
+            closes,
+        };
+        let (server, tree) = (OddServer::start(oddity), tree());
+        let ran = run(&mut cp(&server.url(), engine, flags, &tree)).expect_code(3);
+        let totals = &ran.summary()["totals"];
+        assert_eq!((&totals["done"], &totals["failed"]), (&12.into(), &1.into()));
+        let failed = ran.events("error")[0]["failure"].to_string();
+        assert!(failed.contains("AccessDenied"), "{failed}");
+        // The first answer is heard, although the server took no more of the body than of its bytes.
+        assert_eq!(totals["retries"], 0, "{flags:?}, closes: {closes}");
+        assert_eq!(server.digests().len(), 12);
+        assert_eq!(server.open_uploads(), 0);
+    }
 }
 
 fn answers_in_chunks(engine: Engine) {
