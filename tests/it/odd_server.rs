@@ -31,6 +31,8 @@ pub(crate) enum Oddity {
     AnswersBeforeBodies,
     /// Says 403 AccessDenied to a PUT of more than so many bytes, and does not read its body; then closes or just waits.
     DeniesBodies { over: usize, closes: bool },
+    /// Says yes to a PUT of more than so many bytes, and closes without reading its body.
+    LiesOfBodies { over: usize },
     /// Speaks HTTP/1.0; without a length the end of the connection is the end of the answer.
     Http10 { tells_length: bool },
     /// Answers in chunks of so many bytes.
@@ -218,13 +220,9 @@ fn serve(stream: TcpStream, state: &State, connection: usize) -> io::Result<()> 
             return Ok(());
         };
         (seen.connection, seen.called) = (connection, called);
-        if let Oddity::DeniesBodies { over, closes } = state.oddity
-            && seen.is_put()
-            && seen.length() > Some(over)
-        {
-            locked(&state.seen).push(seen.clone());
-            state.write(&mut out, &seen, &Answer::error(403, "AccessDenied"))?;
-            while !closes && !state.is_over.load(Ordering::Relaxed) {
+        if let Some(answer) = state.answer_unread(&seen) {
+            state.write(&mut out, &seen, &answer)?;
+            while state.waits_when_it_has_denied() {
                 thread::sleep(Duration::from_millis(50));
             }
             // Closed with bytes unread, the client's kernel is told to forget the connection.
@@ -264,6 +262,25 @@ impl State {
             .unwrap_or_else(|| locked(&self.bucket).answer(seen, body));
         locked(&self.seen).push(seen.clone());
         answer
+    }
+
+    /// The answer where the body is not going to be read.
+    fn answer_unread(&self, seen: &Seen) -> Option<Answer> {
+        let (over, answer) = match self.oddity {
+            Oddity::DeniesBodies { over, .. } => (over, Answer::error(403, "AccessDenied")),
+            Oddity::LiesOfBodies { over } => (over, Answer::stored_unseen(seen)),
+            _ => return None,
+        };
+        let is_meant = seen.is_put() && seen.length() > Some(over);
+        is_meant.then(|| {
+            locked(&self.seen).push(seen.clone());
+            answer
+        })
+    }
+
+    fn waits_when_it_has_denied(&self) -> bool {
+        matches!(self.oddity, Oddity::DeniesBodies { closes: false, .. })
+            && !self.is_over.load(Ordering::Relaxed)
     }
 
     /// The word to a key that was good for long enough.

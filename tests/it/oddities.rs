@@ -22,6 +22,7 @@ with_both_engines!(
     connections_that_end_between_requests,
     requests_that_cross_with_the_end_of_their_connection,
     a_yes_before_the_body_was_read,
+    a_yes_that_is_a_lie,
     a_no_before_the_body_was_read,
     answers_in_chunks,
     answers_byte_by_byte,
@@ -183,6 +184,16 @@ fn a_yes_before_the_body_was_read(engine: Engine) {
         let ran = assert_whole(&server, &tree, ran);
         assert_eq!(ran.summary()["totals"]["retries"], 0, "{name} {flags:?}");
     }
+}
+
+fn a_yes_that_is_a_lie(engine: Engine) {
+    let (server, tree) = (OddServer::start(Oddity::LiesOfBodies { over: 100_000 }), tree());
+    let flags = [&WHOLE[..], &["--verify", "none"]].concat();
+    let ran = run(&mut cp(&server.url(), engine, &flags, &tree)).expect_code(3);
+    let totals = &ran.summary()["totals"];
+    assert_eq!((&totals["done"], &totals["failed"]), (&12.into(), &1.into()));
+    let failed = ran.events("error")[0]["failure"].to_string();
+    assert!(failed.contains("before it had the whole body"), "{failed}");
 }
 
 fn a_no_before_the_body_was_read(engine: Engine) {
