@@ -8,8 +8,10 @@ use aws_sdk_s3::primitives::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 
 use super::pool::Lease;
+use super::stream::tell_when_written;
 use crate::store::body::FrameBody;
 use crate::store::direct::TrailerBody;
 
@@ -25,6 +27,56 @@ pub(in crate::store) enum RequestBody {
     Trailer(Box<TrailerBody>),
     /// Made by the SDK. Boxed: hyper reserves room for dozens of requests a connection.
     Sdk(Box<SdkBody>),
+    /// One of the others, whose end somebody waits for.
+    Watched(Box<Watched>),
+}
+
+/// A body that tells when its last byte was written.
+pub(in crate::store) struct Watched {
+    body: RequestBody,
+    left: u64,
+    /// Dropped before, it tells that the end will not come.
+    written: Option<oneshot::Sender<()>>,
+}
+
+impl RequestBody {
+    /// Makes the body tell when its last byte was written; none when it goes out in one piece.
+    pub(super) fn watch(&mut self) -> Option<oneshot::Receiver<()>> {
+        let in_one_piece = match self {
+            Self::Whole(_) => true,
+            Self::Sdk(body) => body.bytes().is_some(),
+            _ => false,
+        };
+        let left = self.size_hint().exact().filter(|_| !in_one_piece)?;
+        if left == 0 {
+            return None;
+        }
+        let (written, is_written) = oneshot::channel();
+        let body = std::mem::replace(self, Self::Whole(Bytes::new()));
+        *self = Self::Watched(Box::new(Watched {
+            body,
+            left,
+            written: Some(written),
+        }));
+        Some(is_written)
+    }
+}
+
+impl Watched {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.left = self.left.saturating_sub(data.len() as u64);
+        }
+        if self.left == 0
+            && let Some(written) = self.written.take()
+        {
+            tell_when_written(written);
+        }
+        Poll::Ready(frame)
+    }
 }
 
 impl Body for RequestBody {
@@ -41,6 +93,7 @@ impl Body for RequestBody {
             Self::Frames(frames) => Pin::new(frames.as_mut()).poll_frame(context).map_err(Into::into),
             Self::Trailer(body) => Pin::new(body.as_mut()).poll_frame(context).map_err(Into::into),
             Self::Sdk(body) => Pin::new(body.as_mut()).poll_frame(context),
+            Self::Watched(watched) => watched.poll_frame(context),
         }
     }
 
@@ -50,6 +103,7 @@ impl Body for RequestBody {
             Self::Frames(frames) => frames.is_end_stream(),
             Self::Trailer(body) => body.is_end_stream(),
             Self::Sdk(body) => body.is_end_stream(),
+            Self::Watched(watched) => watched.body.is_end_stream(),
         }
     }
 
@@ -59,6 +113,7 @@ impl Body for RequestBody {
             Self::Frames(frames) => frames.size_hint(),
             Self::Trailer(body) => body.size_hint(),
             Self::Sdk(body) => Body::size_hint(body.as_ref()),
+            Self::Watched(watched) => watched.body.size_hint(),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
+use super::stream::{Stream, drive};
 use super::tls::Tls;
 use crate::error::chain;
 use crate::store::{StoreError, StoreErrorKind, StoreResult};
@@ -86,12 +87,25 @@ impl Dialer {
             .unwrap_or_else(|_| Err(unreachable("the server did not answer in time")))
     }
 
-    /// The first address that answers, beginning with another one each time.
-    async fn connect(&self, Address { host, port, .. }: &Address) -> StoreResult<TcpStream> {
+    /// A connection to the first address of the name that answers.
+    async fn connect(&self, Address { host, port, .. }: &Address) -> StoreResult<Stream> {
         let addresses: Vec<SocketAddr> = lookup_host((host.as_str(), *port))
             .await
             .map_err(|error| unreachable(format!("'{host}' is not known: {error}")))?
             .collect();
+        match self.connect_to_one_of(&addresses).await {
+            Ok(stream) => Ok(Stream::new(stream)),
+            // Ours to mend by waiting, not the server's: too many open files, no free port.
+            Err(Some(error)) if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => Err(
+                StoreError::new(StoreErrorKind::Connection, format!("no connection: {error}")),
+            ),
+            Err(Some(error)) => Err(unreachable(error)),
+            Err(None) => Err(unreachable(format!("'{host}' has no address"))),
+        }
+    }
+
+    /// The first address that answers, beginning with another one each time; else the last error, if any.
+    async fn connect_to_one_of(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Option<io::Error>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut failed = None;
         for offset in 0..addresses.len() {
@@ -104,14 +118,7 @@ impl Dialer {
                 Err(error) => failed = Some(error),
             }
         }
-        Err(match failed {
-            // Ours to mend by waiting, not the server's: too many open files, no free port.
-            Some(error) if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
-                StoreError::new(StoreErrorKind::Connection, format!("no connection: {error}"))
-            }
-            Some(error) => unreachable(error),
-            None => unreachable(format!("'{host}' has no address")),
-        })
+        Err(failed)
     }
 }
 
@@ -135,9 +142,53 @@ where
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| StoreError::new(StoreErrorKind::Connection, chain(&error)))?;
-    tokio::spawn(async move {
-        // Whoever has a request on it hears of the trouble; between requests nobody needs to.
-        let _ = connection.await;
-    });
+    // Whoever has a request on it hears of the trouble; between requests nobody needs to.
+    tokio::spawn(drive(connection));
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Two addresses with one listener, on the one that `alive` names.
+    fn one_alive(alive: [u8; 4]) -> (std::net::TcpListener, [SocketAddr; 2]) {
+        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::from(alive), 0)).expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        (
+            listener,
+            [([127, 0, 0, 1], port).into(), ([127, 0, 0, 2], port).into()],
+        )
+    }
+
+    async fn called(addresses: &[SocketAddr]) -> BTreeSet<SocketAddr> {
+        let dialer = Dialer::new(Tls::new(None));
+        let mut called = BTreeSet::new();
+        for _ in 0..4 {
+            let stream = dialer.connect_to_one_of(addresses).await.expect("one listens");
+            called.insert(stream.peer_addr().expect("connected"));
+        }
+        called
+    }
+
+    #[tokio::test]
+    async fn connections_are_spread_over_the_addresses_that_answer() {
+        let (_first, addresses) = one_alive([127, 0, 0, 1]);
+        assert_eq!(called(&addresses).await, [addresses[0]].into());
+        let _second = std::net::TcpListener::bind(addresses[1]).expect("nobody else knows the port");
+        assert_eq!(called(&addresses).await, addresses.into());
+        let (_second, addresses) = one_alive([127, 0, 0, 2]);
+        assert_eq!(called(&addresses).await, [addresses[1]].into());
+    }
+
+    #[tokio::test]
+    async fn no_address_and_no_answer_are_told_apart() {
+        let dialer = Dialer::new(Tls::new(None));
+        assert!(matches!(dialer.connect_to_one_of(&[]).await, Err(None)));
+        let (listener, addresses) = one_alive([127, 0, 0, 1]);
+        drop(listener);
+        assert!(matches!(dialer.connect_to_one_of(&addresses).await, Err(Some(_))));
+    }
 }

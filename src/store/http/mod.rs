@@ -6,6 +6,7 @@ mod body;
 mod connection;
 mod pool;
 mod smithy;
+mod stream;
 mod tls;
 
 use std::error::Error as StdError;
@@ -43,12 +44,14 @@ pub(super) fn causes<'a>(
 impl Pool {
     /// Sends `request`, whose URI is in origin form, to `address`, and returns the head of the answer. A
     /// connection that the server closed between requests is replaced, once, without a word: nothing of this
-    /// request has gone out on it. Dropping the future closes the connection.
+    /// request has gone out on it. A yes that comes before the end of the request's body counts when that has gone
+    /// out too. Dropping the future closes the connection.
     pub(super) async fn send(
         self: &Arc<Self>,
         address: &Address,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> StoreResult<Response<AnswerBody>> {
+        let body_is_written = request.body_mut().watch();
         let mut lease = self.lease(address).await?;
         let first = match lease.sender.try_send_request(request).await {
             Ok(response) => Ok(response),
@@ -61,6 +64,11 @@ impl Pool {
             },
         };
         let response = first.map_err(|error| failed(&error))?;
+        if let Some(written) = body_is_written
+            && response.status().is_success()
+        {
+            written.await.map_err(|_| premature())?;
+        }
         if self.shared.server.get().is_none()
             && let Some(server) = response.headers().get(http::header::SERVER)
             && let Ok(server) = server.to_str()
@@ -70,6 +78,14 @@ impl Pool {
         }
         Ok(response.map(|incoming| AnswerBody::new(incoming, lease)))
     }
+}
+
+/// A yes and no chance to send the rest.
+fn premature() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::NotCredible,
+        "the server said yes and closed before it had the whole body",
+    )
 }
 
 /// No answer.
