@@ -17,7 +17,7 @@ use super::body::RequestBody;
 use super::stream::{Stream, drive};
 use super::tls::Tls;
 use crate::error::chain;
-use crate::store::{StoreError, StoreErrorKind, StoreResult};
+use crate::store::{SLICE_BYTES, StoreError, StoreErrorKind, StoreResult};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -139,7 +139,10 @@ async fn handshake<T>(stream: T) -> StoreResult<SendRequest<RequestBody>>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+    // A slice is written out before the next one is read; hyper would hold two.
+    let (sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(SLICE_BYTES)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| StoreError::new(StoreErrorKind::Connection, chain(&error)))?;
     // Whoever has a request on it hears of the trouble; between requests nobody needs to.
