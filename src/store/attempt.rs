@@ -28,6 +28,7 @@ impl Attempt<'_> {
     ) -> StoreResult<T> {
         let drain = self.body_bytes.min(KERNEL_BUFFER_BYTES) / self.limits.slowest_link.bytes().max(1);
         let answer_limit = self.answer_limit + Duration::from_secs(drain);
+        let began = Instant::now();
         let outcome = tokio::select! {
             outcome = request => outcome,
             stalled = watch(self.progress, self.limits.stall_limit, answer_limit) => return Err(stalled),
@@ -35,7 +36,7 @@ impl Attempt<'_> {
         if let Err(error) = &outcome {
             match error.kind {
                 StoreErrorKind::ClockSkew => resolved.correct_clock(error.server_time),
-                StoreErrorKind::ExpiredCredentials => resolved.forget_credentials().await,
+                StoreErrorKind::ExpiredCredentials => resolved.forget_credentials(began).await,
                 _ => {}
             }
         }

@@ -20,8 +20,6 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 
 /// Fetched anew this long before they expire.
 const EXPIRY_MARGIN: Duration = Duration::from_mins(1);
-/// Many requests in flight hear of one expiry; what was fetched this recently is the answer to it.
-const JUST_FETCHED: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Clone)]
@@ -93,10 +91,11 @@ impl CachedCredentials {
         Ok(fresh)
     }
 
-    /// Forgets credentials that the server refused as expired, unless somebody has replaced them already.
-    pub(super) async fn expire(&self) {
+    /// Forgets credentials that the server refused as expired in a request that began at `began`, unless somebody has
+    /// replaced them since.
+    pub(super) async fn expire(&self, began: Instant) {
         let mut current = self.current.lock().await;
-        current.take_if(|current| current.at.elapsed() > JUST_FETCHED);
+        current.take_if(|current| current.at <= began);
     }
 }
 

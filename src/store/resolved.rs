@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -162,9 +162,9 @@ impl Resolved {
         }
     }
 
-    pub(in crate::store) async fn forget_credentials(&self) {
+    pub(in crate::store) async fn forget_credentials(&self, began: Instant) {
         if let Some(credentials) = &self.credentials {
-            credentials.expire().await;
+            credentials.expire(began).await;
         }
     }
 }

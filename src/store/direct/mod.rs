@@ -33,6 +33,7 @@ use super::{
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
 
+pub(super) use self::request::payload_hash;
 pub(super) use self::trailer::TrailerBody;
 
 const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
@@ -130,7 +131,7 @@ impl DirectStore {
     /// Signs and sends `draft` with `body`, and reads the answer: what a PUT is answered with on success.
     async fn put(&self, draft: Draft, body: &Body, algorithm: ChecksumAlgorithm) -> StoreResult<Stored> {
         let payload_hash = if self.signs_payload {
-            Some(request::payload_hash(body)?)
+            Some(payload_hash(body)?)
         } else {
             None
         };

@@ -211,7 +211,7 @@ fn impossible(error: &dyn std::fmt::Display) -> StoreError {
 }
 
 /// SHA-256 of the body in hex; a file range is read for it.
-pub(super) fn payload_hash(body: &Body) -> StoreResult<String> {
+pub(in crate::store) fn payload_hash(body: &Body) -> StoreResult<String> {
     let range = match body {
         Body::Bytes(bytes) => return Ok(hex(&Sha256::digest(bytes))),
         Body::File(range) => range,

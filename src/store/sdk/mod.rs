@@ -6,6 +6,7 @@ mod config;
 mod convert;
 mod error;
 mod operations;
+mod payload;
 mod server_date;
 
 use std::sync::Arc;

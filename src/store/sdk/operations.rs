@@ -12,10 +12,12 @@ use super::convert::{
     algorithm as sdk_algorithm, checksum_of, checksum_type, decoded, sdk_part, stored, stream, system_time,
     unquoted, with_checksum, with_properties,
 };
+use super::payload::SignedPayload;
 use super::server_date::ServerDate;
 use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
 use crate::store::checksum::of_body;
+use crate::store::direct::payload_hash;
 use crate::store::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ListedObject, ObjectHead,
     ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart,
@@ -85,7 +87,7 @@ impl ObjectStore for SdkStore {
         let call = with_properties!(call, &request.properties);
         let call = with_checksum!(call, &request.checksum).customize();
         let call = if self.signs_payload {
-            call
+            call.interceptor(SignedPayload(payload_hash(&request.body)?))
         } else {
             call.disable_payload_signing()
         };
@@ -136,7 +138,7 @@ impl ObjectStore for SdkStore {
             .content_length(Self::content_length(length));
         let call = with_checksum!(call, &checksum).customize();
         let call = if self.signs_payload {
-            call
+            call.interceptor(SignedPayload(payload_hash(&request.body)?))
         } else {
             call.disable_payload_signing()
         };
