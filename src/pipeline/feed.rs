@@ -24,6 +24,7 @@ pub(super) struct Source {
     kind: Kind,
     transfer: TransferSettings,
     per_file: bool,
+    sorts: bool,
 }
 
 enum Kind {
@@ -45,7 +46,7 @@ impl Source {
                 separator,
             } => Kind::Entries(from_list(request, base, (list.as_deref(), *separator), cancel)?),
         };
-        let per_file = Choice::new(&request.config).is_per_file();
+        let choice = Choice::new(&request.config);
         let own = identities(request.own_outputs.iter().map(PathBuf::as_path));
         let kind = match kind {
             Kind::Entries(entries) if !own.is_empty() => {
@@ -56,7 +57,9 @@ impl Source {
         Ok(Self {
             kind,
             transfer,
-            per_file,
+            per_file: choice.is_per_file(),
+            // A list that is split beforehand is split as it was found.
+            sorts: choice.strategy != StrategyKind::Chunked,
         })
     }
 
@@ -86,7 +89,7 @@ impl Source {
     ) {
         match self.kind {
             Kind::Entries(entries) => {
-                let mut outlet = Outlet::new(tasks, batch_limit);
+                let mut outlet = Outlet::new(tasks, batch_limit, self.sorts);
                 for found in entries {
                     if run.cancel.is_cancelled() {
                         break;

@@ -39,7 +39,7 @@ pub use connect::connect;
 pub use feed::{PlannedAction, PlannedFile, plan};
 
 /// Tasks that may wait in the queue.
-const QUEUE_ITEMS: usize = 4_096;
+const QUEUE_ITEMS: usize = 3_072;
 /// Memory that waiting tasks may take.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Time that aborting what is left over may take.

@@ -1,46 +1,92 @@
-//! The feeder's way into the queue: tasks as they come, small files gathered into batches where that is wanted.
+//! The feeder's way into the queue: a little ahead of it, so that large files go first and small ones together.
 
 use std::time::{Duration, Instant};
 
-use crate::plan::{MAX_BATCH_OBJECTS, PartPlan, can_be_in_a_batch, cut};
+use crate::plan::{MAX_BATCH_OBJECTS, PartPlan, can_be_in_a_batch, cut, largest_first};
 use crate::queue::Sender;
 use crate::transfer::{FileTask, ObjectSpec, Task, Ticket, expand};
 
-/// Files that are gathered, sorted and cut into batches together: what is close together in a listing is found by
-/// one page of it, and directories come in no order.
-const WINDOW: usize = 16 * MAX_BATCH_OBJECTS;
-/// Workers without work wait no longer than this for a window to fill.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// Files that are put in order together.
+const AHEAD: usize = 1_024;
+/// Small files that are gathered, sorted and cut into batches together: what is close together in a listing is found
+/// by one page of it, and directories come in no order.
+const GATHERED: usize = 16 * MAX_BATCH_OBJECTS;
+/// Workers without work wait no longer than this for more files to come.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// The same for batches, which gain more by being full.
+const PATIENCE_OF_BATCHES: Duration = Duration::from_millis(200);
+/// The clock is looked at once in so many files.
+const LOOK_EVERY: usize = 32;
 
-/// See the module.
+/// A file that is to go up, in parts where there is a plan.
+struct Planned {
+    object: ObjectSpec,
+    ticket: Ticket,
+    plan: Option<PartPlan>,
+}
+
+/// See the module. A task that nobody takes settles itself when it is dropped.
 pub(super) struct Outlet<'a> {
     tasks: &'a Sender<Task>,
     /// Largest file that goes in a batch, in bytes; none when no file does.
     batch_limit: Option<u64>,
+    /// False where the order of the walk is a part of the strategy.
+    sorts: bool,
+    ahead: Vec<Planned>,
+    ahead_since: Instant,
     gathered: Vec<FileTask>,
-    since: Instant,
+    gathered_since: Instant,
 }
 
 impl<'a> Outlet<'a> {
-    pub(super) fn new(tasks: &'a Sender<Task>, batch_limit: Option<u64>) -> Self {
+    pub(super) fn new(tasks: &'a Sender<Task>, batch_limit: Option<u64>, sorts: bool) -> Self {
+        let now = Instant::now();
         Self {
             tasks,
             batch_limit,
+            sorts,
+            ahead: Vec::new(),
+            ahead_since: now,
             gathered: Vec::new(),
-            since: Instant::now(),
+            gathered_since: now,
         }
     }
 
-    /// Takes a file; `plan` when it goes up in parts. A task that nobody takes settles itself when it is dropped.
+    /// Takes a file; `plan` when it goes up in parts.
     pub(super) fn put(&mut self, object: ObjectSpec, ticket: Ticket, plan: Option<PartPlan>) {
-        let is_small = plan.is_none() && self.batch_limit.is_some_and(|limit| object.size_bytes <= limit);
-        let is_gathered = is_small && can_be_in_a_batch(&object.key);
-        for task in expand(object, ticket, plan) {
-            match task {
-                Task::File(file) if is_gathered => self.gather(file),
-                task => {
-                    if self.tasks.send(task).is_err() {
-                        return;
+        if self.ahead.is_empty() {
+            self.ahead_since = Instant::now();
+        }
+        self.ahead.push(Planned { object, ticket, plan });
+        let is_waited_for = self.ahead.len().is_multiple_of(LOOK_EVERY)
+            && self.ahead_since.elapsed() >= PATIENCE
+            && self.tasks.is_empty();
+        if !self.sorts || self.ahead.len() >= AHEAD || is_waited_for {
+            self.release();
+        }
+    }
+
+    /// Enqueues all that is held back.
+    pub(super) fn flush(&mut self) {
+        self.release();
+        self.send_batches();
+    }
+
+    fn release(&mut self) {
+        let mut files = std::mem::take(&mut self.ahead);
+        if self.sorts {
+            largest_first(&mut files, |file| file.object.size_bytes);
+        }
+        for Planned { object, ticket, plan } in files {
+            let is_small = plan.is_none() && self.batch_limit.is_some_and(|limit| object.size_bytes <= limit);
+            let is_gathered = is_small && can_be_in_a_batch(&object.key);
+            for task in expand(object, ticket, plan) {
+                match task {
+                    Task::File(file) if is_gathered => self.gather(file),
+                    task => {
+                        if self.tasks.send(task).is_err() {
+                            return;
+                        }
                     }
                 }
             }
@@ -49,19 +95,18 @@ impl<'a> Outlet<'a> {
 
     fn gather(&mut self, file: FileTask) {
         if self.gathered.is_empty() {
-            self.since = Instant::now();
+            self.gathered_since = Instant::now();
         }
         self.gathered.push(file);
-        let is_waited_for = self.gathered.len() >= MAX_BATCH_OBJECTS
-            && self.since.elapsed() >= PATIENCE
+        let is_waited_for = self.gathered.len().is_multiple_of(MAX_BATCH_OBJECTS)
+            && self.gathered_since.elapsed() >= PATIENCE_OF_BATCHES
             && self.tasks.is_empty();
-        if self.gathered.len() >= WINDOW || is_waited_for {
-            self.flush();
+        if self.gathered.len() >= GATHERED || is_waited_for {
+            self.send_batches();
         }
     }
 
-    /// Enqueues what is gathered.
-    pub(super) fn flush(&mut self) {
+    fn send_batches(&mut self) {
         let mut files = std::mem::take(&mut self.gathered);
         files.sort_unstable_by(|a, b| a.object.key.cmp(&b.object.key));
         for mut batch in cut(files, |file| file.object.size_bytes) {
@@ -76,5 +121,76 @@ impl<'a> Outlet<'a> {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::queue;
+    use crate::transfer::{Content, EventSender};
+
+    /// The tasks of files of these sizes, as sizes of files, in the order in which they are taken.
+    fn order(sizes: &[u64], batch_limit: Option<u64>, sorts: bool) -> Vec<Vec<u64>> {
+        let (sender, receiver) = queue::bounded(10_000, usize::MAX);
+        let mut outlet = Outlet::new(&sender, batch_limit, sorts);
+        for (number, size_bytes) in sizes.iter().enumerate() {
+            let key = format!("{number:06}");
+            let events = EventSender::new(|_| {});
+            let ticket = Ticket::new(
+                Path::new(&key),
+                &key,
+                false,
+                *size_bytes,
+                events,
+                CancellationToken::new(),
+            );
+            let content = Content::Path(key.clone().into());
+            let object = ObjectSpec {
+                key,
+                content,
+                size_bytes: *size_bytes,
+            };
+            outlet.put(object, ticket, None);
+        }
+        outlet.flush();
+        drop(sender);
+        let size = |file: &FileTask| file.object.size_bytes;
+        std::iter::from_fn(|| receiver.receive_blocking())
+            .map(|task| match task {
+                Task::File(file) => vec![size(&file)],
+                Task::Batch(files) => files.iter().map(size).collect(),
+                Task::Part(_) => Vec::new(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn large_files_go_first_as_far_as_one_looks_ahead() {
+        assert_eq!(order(&[3, 1, 2, 3], None, true), [[3], [3], [2], [1]]);
+        assert_eq!(order(&[3, 1, 2], None, false), [[3], [1], [2]]);
+        let mut sizes = vec![1; AHEAD];
+        sizes.push(2);
+        assert_eq!(order(&sizes, None, true).last(), Some(&vec![2]));
+    }
+
+    #[test]
+    fn small_files_go_together_and_large_ones_do_not() {
+        assert_eq!(
+            order(&[5, 90, 6, 7], Some(10), true),
+            [vec![90], vec![5, 6, 7]],
+            "in the order of their keys"
+        );
+        assert_eq!(
+            order(&[5, 90], Some(10), true),
+            [[90], [5]],
+            "one alone is no batch"
+        );
+        let batches = order(&vec![1; 2 * GATHERED], Some(10), true);
+        assert_eq!(batches.len(), 2 * GATHERED / MAX_BATCH_OBJECTS);
     }
 }

@@ -41,6 +41,13 @@ pub fn shape(size_bytes: u64, threshold_bytes: u64, part_size_bytes: u64) -> Res
     PartPlan::new(size_bytes, part_size_bytes).map(Shape::Multipart)
 }
 
+/// Puts files in the order in which they should begin: a large one that begins last keeps a single worker busy when
+/// all others have ended. "Longest processing time first" is at most a third longer than the best order (Graham,
+/// "Bounds on Multiprocessing Timing Anomalies", 1969). Equal ones keep their order.
+pub fn largest_first<T>(files: &mut [T], size_bytes: impl Fn(&T) -> u64) {
+    files.sort_by_key(|file| std::cmp::Reverse(size_bytes(file)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
