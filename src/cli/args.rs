@@ -108,8 +108,8 @@ pub(super) struct RunArgs {
 
     /// Requests in flight over the whole run, files and parts alike: a number, or 'auto'
     ///
-    /// 'auto' begins with 64, doubles while the server gives more for it (up to 1,024), and halves when it asks for
-    /// less. Strategies with a fixed number of workers take 32.
+    /// 'auto' begins with 64, or with 8 parts of large files, doubles while the server gives more for it (up to
+    /// 1,024), and halves when it asks for less. Strategies with a fixed number of workers take 32.
     #[arg(long, visible_aliases = ["numworkers", "transfers"], value_name = "N|auto",
           default_value = "auto", env = "S3HAUL_CONCURRENCY")]
     pub(super) concurrency: ConcurrencyArg,

@@ -162,7 +162,29 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The same for a thread without a runtime.
+    /// What `look` says of the first item, as soon as there is one; `None` when the queue closes without. For a thread
+    /// without a runtime, before others receive.
+    pub fn wait_for_first<R>(&self, look: impl Fn(&T) -> R) -> Option<R> {
+        let seen = || {
+            let state = self.0.state();
+            match state.items.front() {
+                Some((_, item)) => Some(Some(look(item))),
+                None => state.closed.then_some(None),
+            }
+        };
+        futures::executor::block_on(async {
+            loop {
+                let mut filled = std::pin::pin!(self.0.filled.notified());
+                filled.as_mut().enable();
+                if let Some(outcome) = seen() {
+                    return outcome;
+                }
+                filled.await;
+            }
+        })
+    }
+
+    /// The same as [`Self::receive`] for a thread without a runtime.
     pub fn receive_blocking(&self) -> Option<T> {
         futures::executor::block_on(self.receive())
     }
@@ -193,6 +215,18 @@ mod tests {
             }
         });
         entered
+    }
+
+    #[test]
+    fn the_first_item_can_be_looked_at_before_it_is_taken() {
+        let (sender, receiver) = bounded(2, 1_000);
+        let looking = receiver.clone();
+        let seen = thread::spawn(move || looking.wait_for_first(|item: &Item| item.0));
+        sender.send(Item(7)).expect("room");
+        assert_eq!(seen.join().expect("no panic"), Some(7));
+        assert_eq!(receiver.receive_blocking(), Some(Item(7)));
+        drop(sender);
+        assert_eq!(receiver.wait_for_first(|item: &Item| item.0), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::gauge::{Controller, Gauge, gauge};
 use super::worker_loop::{do_task, on_threads_and_here};
 use super::{Strategy, StrategyContext};
 use crate::error::Result;
+use crate::transfer::Task;
 
 pub(super) struct EventLoops;
 
@@ -37,7 +38,10 @@ impl Strategy for EventLoops {
         let choice = context.choice;
         let loops = choice.event_loops.max(1);
         let place = |number| Place { number, loops };
-        let (gauge, mut controller) = gauge(choice.concurrency, choice.adapts);
+        let first_task_bytes = choice
+            .adapts
+            .then(|| context.tasks.wait_for_first(Task::size_bytes).unwrap_or(0));
+        let (gauge, mut controller) = gauge(choice.concurrency, first_task_bytes);
         let here = || {
             let first = one_loop(place(0), &gauge, &context.clients, context);
             let outcome = context.clients.host().runtime.block_on(with_controller(

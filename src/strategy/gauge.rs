@@ -49,9 +49,10 @@ pub(super) struct Controller {
     course: Vec<WindowChange>,
 }
 
-/// A gauge and its controller. With `adapts` the window starts small and is at most `most`, else it is `most`.
-pub(super) fn gauge(most: usize, adapts: bool) -> (Gauge, Controller) {
-    let window = adapts.then(|| Window::new(most));
+/// A gauge and its controller. A window that adapts begins with what suits a task of `first_task_bytes` and is at
+/// most `most`; without it, the window is `most`.
+pub(super) fn gauge(most: usize, first_task_bytes: Option<u64>) -> (Gauge, Controller) {
+    let window = first_task_bytes.map(|bytes| Window::new(most, bytes));
     let (sender, receiver) = watch::channel(window.as_ref().map_or(most, Window::size));
     let measured = Measured {
         requests: 0,
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_what_was_recorded() {
-        let (gauge, _controller) = gauge(64, true);
+        let (gauge, _controller) = gauge(64, Some(1));
         for millis in [10, 20, 30] {
             gauge.record(Some(Duration::from_millis(millis)), 1);
         }

@@ -7,8 +7,10 @@
 
 use std::time::Duration;
 
-/// Where it begins, when there is that much to do.
+/// Where it begins for small objects, when there is that much to do.
 pub(super) const FIRST_WINDOW: usize = 64;
+/// The same for parts: a few of them fill most links, and each costs its server memory.
+pub(super) const FIRST_WINDOW_OF_PARTS: usize = 8;
 /// More is never tried: a process has only so many sockets, and a server so much patience.
 pub(super) const LARGEST_WINDOW: usize = 1_024;
 /// A larger window must give this much more to be worth its connections.
@@ -48,13 +50,30 @@ pub(super) struct Sample {
     pub(super) in_flight: usize,
 }
 
-impl Sample {
-    /// Requests or bytes a second.
-    fn rate(&self) -> f64 {
-        let amount = if self.bytes > self.requests * PART_BYTES {
-            self.bytes
+/// What more of is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// Answers a second: small objects.
+    Requests,
+    /// Bytes a second: parts, and batches.
+    Bytes,
+}
+
+impl Goal {
+    fn of(bytes: u64, requests: u64) -> Self {
+        if bytes > requests * PART_BYTES {
+            Self::Bytes
         } else {
-            self.requests
+            Self::Requests
+        }
+    }
+}
+
+impl Sample {
+    fn rate(&self, goal: Goal) -> f64 {
+        let amount = match goal {
+            Goal::Requests => self.requests,
+            Goal::Bytes => self.bytes,
         };
         amount as f64 / self.elapsed.as_secs_f64().max(1e-6)
     }
@@ -71,11 +90,19 @@ enum Phase {
     Stepping { from: usize, before: f64 },
 }
 
+impl Phase {
+    const BEGIN: Self = Self::Rising {
+        before: None,
+        is_doubtful: false,
+    };
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     size: usize,
     max: usize,
+    goal: Goal,
     phase: Phase,
     /// The server refused at this size.
     refused_at: Option<usize>,
@@ -89,16 +116,19 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window of at most `max`.
-    pub(super) fn new(max: usize) -> Self {
+    /// A window of at most `max` for work that begins with a task of `first_task_bytes`.
+    pub(super) fn new(max: usize, first_task_bytes: u64) -> Self {
         let max = max.clamp(1, LARGEST_WINDOW);
+        let goal = Goal::of(first_task_bytes, 1);
+        let first = match goal {
+            Goal::Requests => FIRST_WINDOW,
+            Goal::Bytes => FIRST_WINDOW_OF_PARTS,
+        };
         Self {
-            size: FIRST_WINDOW.min(max),
+            size: first.min(max),
             max,
-            phase: Phase::Rising {
-                before: None,
-                is_doubtful: false,
-            },
+            goal,
+            phase: Phase::BEGIN,
             refused_at: None,
             draining: 0,
             calm: HOLD_AFTER_REFUSAL,
@@ -141,6 +171,10 @@ impl Window {
             return;
         }
         self.median = sample.p50;
+        let goal = Goal::of(sample.bytes, sample.requests);
+        if goal != self.goal {
+            return self.change_to(goal);
+        }
         if self.calm > HOLD_AFTER_REFUSAL && self.runs_away(sample) {
             self.size = (self.size * 3 / 4).max(1);
             self.phase = Phase::Holding {
@@ -148,7 +182,7 @@ impl Window {
             };
             return;
         }
-        let rate = sample.rate();
+        let rate = sample.rate(goal);
         match self.phase {
             Phase::Rising { before, is_doubtful } => self.rise(before, is_doubtful, rate),
             Phase::Holding { samples: 0 } => self.step(rate),
@@ -161,6 +195,16 @@ impl Window {
                     samples: HOLD_WHEN_STEADY,
                 };
             }
+        }
+    }
+
+    /// Large files end and small ones begin, or the other way round: nothing measured so far can be compared.
+    fn change_to(&mut self, goal: Goal) {
+        self.goal = goal;
+        self.best_p99 = None;
+        self.phase = Phase::BEGIN;
+        if goal == Goal::Requests && self.refused_at.is_none() {
+            self.size = self.size.max(FIRST_WINDOW.min(self.max));
         }
     }
 

@@ -41,6 +41,8 @@ impl Simulated {
 }
 
 const ANY: usize = usize::MAX;
+const SMALL: u64 = 4_096;
+const PART: u64 = 16 * 1024 * 1024;
 
 #[test]
 fn a_far_server_gets_a_large_window_within_a_dozen_round_trips() {
@@ -50,7 +52,7 @@ fn a_far_server_gets_a_large_window_within_a_dozen_round_trips() {
             capacity: 1e9,
             limit: ANY,
         };
-        let course = server.play(&mut Window::new(ANY), 60.0 * latency + 2.0);
+        let course = server.play(&mut Window::new(ANY, SMALL), 60.0 * latency + 2.0);
         let reached = course.iter().find(|(_, size)| *size == LARGEST_WINDOW);
         let (time, _) = reached.unwrap_or_else(|| panic!("{latency}: {course:?}"));
         assert!(*time <= 20.0 * latency + 0.4, "{latency}: {time} s");
@@ -65,7 +67,7 @@ fn a_server_at_its_limit_is_not_pushed_further() {
         capacity: 2_500.0,
         limit: ANY,
     };
-    let course = server.play(&mut Window::new(ANY), 60.0);
+    let course = server.play(&mut Window::new(ANY, SMALL), 60.0);
     let late = course.iter().filter(|(time, _)| *time > 5.0);
     for (time, size) in late {
         assert!(*size <= 2 * FIRST_WINDOW, "{time}: {size}");
@@ -80,7 +82,7 @@ fn a_server_that_refuses_above_a_number_is_kept_below_it() {
             capacity: 1e9,
             limit,
         };
-        let mut window = Window::new(ANY);
+        let mut window = Window::new(ANY, SMALL);
         let course = server.play(&mut window, 60.0);
         let below = course.iter().find(|(_, size)| *size <= limit).expect("settles");
         assert!(below.0 <= 2.0, "{limit}: first below after {} s", below.0);
@@ -105,7 +107,7 @@ fn a_server_that_refuses_above_a_number_is_kept_below_it() {
 
 #[test]
 fn after_a_storm_it_recovers() {
-    let mut window = Window::new(ANY);
+    let mut window = Window::new(ANY, SMALL);
     let calm = Simulated {
         latency: 0.02,
         capacity: 20_000.0,
@@ -141,7 +143,7 @@ impl Simulated {
 
 #[test]
 fn answers_that_take_ever_longer_are_a_brake() {
-    let mut window = Window::new(ANY);
+    let mut window = Window::new(ANY, SMALL);
     let sample = |p50: u64, p99: u64| Sample {
         elapsed: Duration::from_millis(100),
         requests: 1_000,
@@ -156,12 +158,38 @@ fn answers_that_take_ever_longer_are_a_brake() {
 }
 
 #[test]
-fn parts_are_measured_in_bytes() {
-    let sample = Sample {
+fn parts_begin_with_few_and_are_measured_in_bytes() {
+    let mut window = Window::new(ANY, PART);
+    assert_eq!(window.size(), FIRST_WINDOW_OF_PARTS);
+    let sample = |requests: u64, bytes: u64| Sample {
         elapsed: Duration::from_secs(1),
-        requests: 10,
-        bytes: 160 * 1024 * 1024,
+        requests,
+        bytes,
         ..Sample::default()
     };
-    assert!((sample.rate() - 160.0 * 1024.0 * 1024.0).abs() < 1.0);
+    window.observe(&sample(10, 10 * PART));
+    assert_eq!(window.size(), 2 * FIRST_WINDOW_OF_PARTS);
+    // As many bytes in fewer requests: no gain, and after a second look one step back.
+    window.observe(&sample(5, 10 * PART));
+    window.observe(&sample(5, 10 * PART));
+    assert_eq!(window.size(), FIRST_WINDOW_OF_PARTS);
+}
+
+#[test]
+fn small_files_after_large_ones_get_a_beginning_of_their_own() {
+    let mut window = Window::new(ANY, PART);
+    let sample = |requests: u64, bytes: u64| Sample {
+        elapsed: Duration::from_millis(100),
+        requests,
+        bytes,
+        ..Sample::default()
+    };
+    window.observe(&sample(2, 2 * PART));
+    window.observe(&sample(2, 2 * PART));
+    // Fewer bytes, but that is not what counts now.
+    window.observe(&sample(500, 500 * SMALL));
+    assert_eq!(window.size(), FIRST_WINDOW);
+    window.observe(&sample(500, 500 * SMALL));
+    assert_eq!(window.size(), 2 * FIRST_WINDOW);
+    assert_eq!(Window::new(16, SMALL).size(), 16);
 }
