@@ -1,6 +1,6 @@
 //! One request under the stall limits, whichever engine sends it, and what is learnt from its failure.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::body::Progress;
 use super::resolved::Resolved;
@@ -28,7 +28,6 @@ impl Attempt<'_> {
     ) -> StoreResult<T> {
         let drain = self.body_bytes.min(KERNEL_BUFFER_BYTES) / self.limits.slowest_link.bytes().max(1);
         let answer_limit = self.answer_limit + Duration::from_secs(drain);
-        let began = Instant::now();
         let outcome = tokio::select! {
             outcome = request => outcome,
             stalled = watch(self.progress, self.limits.stall_limit, answer_limit) => return Err(stalled),
@@ -36,7 +35,9 @@ impl Attempt<'_> {
         if let Err(error) = &outcome {
             match error.kind {
                 StoreErrorKind::ClockSkew => resolved.correct_clock(error.server_time),
-                StoreErrorKind::ExpiredCredentials => resolved.forget_credentials(began).await,
+                StoreErrorKind::ExpiredCredentials => {
+                    resolved.forget_credentials(self.progress.started()).await
+                }
                 _ => {}
             }
         }
@@ -49,8 +50,10 @@ async fn watch(progress: &Progress, stall_limit: Duration, answer_limit: Duratio
     loop {
         let handed_over = progress.is_handed_over();
         let limit = if handed_over { answer_limit } else { stall_limit };
-        let deadline = progress.last_moved() + limit;
-        if Instant::now() >= deadline {
+        let last_moved = progress.last_moved();
+        tokio::time::sleep_until((last_moved + limit).into()).await;
+        let is_the_same = progress.is_handed_over() == handed_over && progress.last_moved() == last_moved;
+        if is_the_same {
             let message = if handed_over {
                 format!("the server did not answer within {} s", limit.as_secs())
             } else {
@@ -58,6 +61,5 @@ async fn watch(progress: &Progress, stall_limit: Duration, answer_limit: Duratio
             };
             return StoreError::new(StoreErrorKind::Stalled, message);
         }
-        tokio::time::sleep_until(deadline.into()).await;
     }
 }

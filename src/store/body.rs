@@ -107,6 +107,11 @@ impl Progress {
         self.moved_after_millis.store(millis, Ordering::Relaxed);
     }
 
+    /// When the request began.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// When a byte last moved or could have.
     pub(super) fn last_moved(&self) -> Instant {
         if self.held_up.load(Ordering::Relaxed) {

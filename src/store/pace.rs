@@ -3,7 +3,7 @@
 //! Shared by all stores of a process. Also knows when a request last succeeded, which tells a passing outage
 //! from a server that is gone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ struct State {
 #[derive(Debug)]
 pub struct Pace {
     state: Mutex<State>,
+    /// There may be a pause. Spares every request the lock and the clock when there is none.
+    may_be_closed: AtomicBool,
     refusals: AtomicU64,
 }
 
@@ -36,6 +38,7 @@ impl Default for Pace {
                 level: 0,
                 last_success: None,
             }),
+            may_be_closed: AtomicBool::new(false),
             refusals: AtomicU64::new(0),
         }
     }
@@ -57,6 +60,7 @@ impl Pace {
     pub fn throttled(&self, retry_after: Option<Duration>) {
         self.refusals.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
+        self.may_be_closed.store(true, Ordering::Relaxed);
         let now = Instant::now();
         if let Some(wish) = retry_after {
             state.open_at = state.open_at.max(now + wish);
@@ -75,7 +79,15 @@ impl Pace {
 
     /// How long to wait before a request may start.
     pub fn wait(&self) -> Duration {
-        self.state().open_at.saturating_duration_since(Instant::now())
+        if !self.may_be_closed.load(Ordering::Relaxed) {
+            return Duration::ZERO;
+        }
+        let state = self.state();
+        let wait = state.open_at.saturating_duration_since(Instant::now());
+        if wait.is_zero() {
+            self.may_be_closed.store(false, Ordering::Relaxed);
+        }
+        wait
     }
 
     /// How often the server has asked for less so far.

@@ -35,7 +35,8 @@ pub struct Evidence {
     in_flight: AtomicUsize,
     peak_in_flight: AtomicUsize,
     polling: Mutex<HashSet<ThreadId>>,
-    pulling: Mutex<HashSet<usize>>,
+    /// By number of the worker.
+    pulling: Mutex<Vec<bool>>,
     children: Mutex<Vec<ChildUsage>>,
     window: Mutex<Vec<WindowChange>>,
 }
@@ -58,7 +59,12 @@ impl Evidence {
     pub(super) fn take_up(&self, worker: usize) -> InFlight<'_> {
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.peak_in_flight.fetch_max(now, Ordering::Relaxed);
-        lock(&self.pulling).insert(worker);
+        let mut pulling = lock(&self.pulling);
+        if worker >= pulling.len() {
+            pulling.resize(worker + 1, false);
+        }
+        pulling[worker] = true;
+        drop(pulling);
         InFlight(self)
     }
 
@@ -85,7 +91,7 @@ impl Evidence {
             threads_started: self.threads_started.load(Ordering::Relaxed),
             threads_joined: self.threads_joined.load(Ordering::Relaxed),
             threads_polling: lock(&self.polling).len(),
-            workers_pulling: lock(&self.pulling).len(),
+            workers_pulling: lock(&self.pulling).iter().filter(|pulls| **pulls).count(),
             peak_in_flight: self.peak_in_flight.load(Ordering::Relaxed),
             children: lock(&self.children).clone(),
             window: lock(&self.window).clone(),

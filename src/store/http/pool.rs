@@ -94,11 +94,22 @@ impl Pool {
 
     fn take_idle(&self, address: &Address) -> Option<SendRequest<RequestBody>> {
         let mut idle = self.idle();
-        idle.retain(|connection| !connection.sender.is_closed() && connection.since.elapsed() < IDLE_TIMEOUT);
-        let position = idle
-            .iter()
-            .rposition(|connection| connection.address == *address)?;
-        Some(idle.remove(position).sender)
+        // The oldest stands first: while it is fresh, all are, and the clock is asked once.
+        if idle
+            .first()
+            .is_some_and(|oldest| oldest.since.elapsed() >= IDLE_TIMEOUT)
+        {
+            idle.retain(|connection| connection.since.elapsed() < IDLE_TIMEOUT);
+        }
+        loop {
+            let position = idle
+                .iter()
+                .rposition(|connection| connection.address == *address)?;
+            let connection = idle.remove(position);
+            if !connection.sender.is_closed() {
+                return Some(connection.sender);
+            }
+        }
     }
 
     async fn dial(&self, address: &Address) -> StoreResult<SendRequest<RequestBody>> {
