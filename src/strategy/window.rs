@@ -20,6 +20,9 @@ const WORTH_A_STEP: f64 = 1.05;
 /// An answer in a hundred that takes this many times the median, and twice what it took at best, is a queue
 /// that grows at the server.
 const RUNAWAY: f64 = 8.0;
+/// Answers faster than this are no queue, whatever their spread: between two processes of one machine the scheduler
+/// makes more of a difference.
+const NO_QUEUE: Duration = Duration::from_millis(50);
 /// Samples after a refusal before anything larger is tried.
 const HOLD_AFTER_REFUSAL: u32 = 4;
 /// Samples until a refusal counts again although too much is in flight: then the server means it.
@@ -228,7 +231,8 @@ impl Window {
     fn runs_away(&mut self, sample: &Sample) -> bool {
         let best = *self.best_p99.get_or_insert(sample.p99);
         self.best_p99 = Some(best.min(sample.p99));
-        sample.p99.as_secs_f64() > RUNAWAY * sample.p50.as_secs_f64()
+        sample.p99 > NO_QUEUE
+            && sample.p99.as_secs_f64() > RUNAWAY * sample.p50.as_secs_f64()
             && sample.p99 > best * 2
             && self.size > 1
     }

@@ -154,6 +154,9 @@ fn answers_that_take_ever_longer_are_a_brake() {
     window.observe(&sample(2, 5));
     let before = window.size();
     window.observe(&sample(2, 40));
+    assert!(window.size() >= before, "40 ms are nothing");
+    let before = window.size();
+    window.observe(&sample(2, 90));
     assert!(window.size() < before);
 }
 
