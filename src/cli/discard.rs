@@ -21,10 +21,9 @@ pub(super) struct DiscardArgs {
     /// Keep nothing: read requests, throw the bodies away, answer as S3 would
     ///
     /// For seeing what a client costs and how it takes latency, slow connections and overload; it proves nothing about
-    /// content. Any credentials and any bucket will do; listings are empty and HEAD finds no object, so upload
-    /// with --verify none. GET /-/counters returns as JSON what was
-    /// counted (connections, requests by operation, peak in flight, bytes), POST /-/reset starts anew. --data is not
-    /// used.
+    /// content. Any credentials and any bucket will do; listings are empty and HEAD finds no object, so upload with
+    /// --verify none. GET /-/counters returns as JSON what was counted (connections, requests by operation, peak in
+    /// flight, bytes), POST /-/reset starts anew. --data is not used.
     #[arg(long)]
     discard: bool,
 

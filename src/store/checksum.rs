@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crc_fast::CrcAlgorithm;
 use sha2::{Digest as _, Sha256};
 
-use super::{Body, Checksum, StoreError, StoreErrorKind, StoreResult};
+use super::{Body, Checksum, StoreError, StoreErrorKind, StoreResult, hex};
 use crate::config::ChecksumAlgorithm;
 
 fn crc(algorithm: ChecksumAlgorithm) -> Option<(CrcAlgorithm, usize)> {
@@ -64,32 +64,44 @@ fn crc_bytes(algorithm: ChecksumAlgorithm, value: u64) -> Vec<u8> {
     value.to_be_bytes()[8 - width..].to_vec()
 }
 
-/// The checksum of `bytes`.
-pub(crate) fn of_bytes(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Checksum {
-    let mut hasher = Hasher::new(algorithm);
-    hasher.update(bytes);
-    hasher.finish()
-}
-
 /// The checksum of all of `body`; a file range is read for it.
 ///
 /// # Errors
 /// [`StoreErrorKind::LocalRead`] when the file cannot be read or is shorter now.
 pub(crate) fn of_body(algorithm: ChecksumAlgorithm, body: &Body) -> StoreResult<Checksum> {
+    let mut hasher = Hasher::new(algorithm);
+    read_all(body, |slice| hasher.update(slice))?;
+    Ok(hasher.finish())
+}
+
+/// SHA-256 of all of `body` in hex, as signatures have it; a file range is read for it.
+///
+/// # Errors
+/// As [`of_body`].
+pub(super) fn payload_hash(body: &Body) -> StoreResult<String> {
+    let mut digest = Sha256::new();
+    read_all(body, |slice| digest.update(slice))?;
+    Ok(hex(&digest.finalize()))
+}
+
+/// Shows `take` all of `body`, slice by slice.
+fn read_all(body: &Body, mut take: impl FnMut(&[u8])) -> StoreResult<()> {
     let range = match body {
-        Body::Bytes(bytes) => return Ok(of_bytes(algorithm, bytes)),
+        Body::Bytes(bytes) => {
+            take(bytes);
+            return Ok(());
+        }
         Body::File(range) => range,
     };
-    let (mut hasher, mut slice) = (Hasher::new(algorithm), Vec::new());
-    let mut position = 0;
+    let (mut position, mut slice) = (0, Vec::new());
     while position < range.length {
         range
             .read_slice(position, &mut slice)
             .map_err(|error| StoreError::new(StoreErrorKind::LocalRead, error.to_string()))?;
-        hasher.update(&slice);
+        take(&slice);
         position += slice.len() as u64;
     }
-    Ok(hasher.finish())
+    Ok(())
 }
 
 /// Characters of a checksum in base64.
@@ -129,6 +141,10 @@ pub(crate) fn of_parts(algorithm: ChecksumAlgorithm, parts: &[(&Checksum, u64)])
 mod tests {
     use super::*;
     use ChecksumAlgorithm::{Crc32, Crc32C, Crc64Nvme, Sha256 as Sha};
+
+    fn of_bytes(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Checksum {
+        of_body(algorithm, &Body::Bytes(bytes.to_vec().into())).expect("in memory")
+    }
 
     /// Check values of "123456789" from the CRC RevEng catalogue; SHA-256 of it computed with sha256sum.
     #[test]

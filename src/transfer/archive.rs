@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
@@ -30,13 +32,23 @@ const STRANGERS: usize = 64;
 pub(super) struct Packed {
     pub(super) key: String,
     pub(super) size_bytes: u64,
-    /// Hexadecimal: the ETag that it gets.
-    pub(super) md5: String,
+    /// Of its content.
+    md5: [u8; 16],
 }
 
 impl Packed {
     fn is(&self, size_bytes: u64, etag: &str) -> bool {
-        self.size_bytes == size_bytes && self.md5.eq_ignore_ascii_case(etag)
+        self.size_bytes == size_bytes && self.etag().eq_ignore_ascii_case(etag)
+    }
+
+    /// The ETag that it gets.
+    pub(super) fn etag(&self) -> String {
+        hex(&self.md5)
+    }
+
+    /// Its checksum as records have it.
+    pub(super) fn checksum(&self) -> String {
+        format!("md5:{}", BASE64.encode(self.md5))
     }
 }
 
@@ -84,7 +96,7 @@ impl<'a> Archive<'a> {
         self.packed.push(Packed {
             key: key.to_owned(),
             size_bytes: content.len() as u64,
-            md5: hex(&Md5::digest(content)),
+            md5: Md5::digest(content).into(),
         });
         Ok(())
     }
@@ -216,7 +228,7 @@ mod tests {
         Packed {
             key: key.into(),
             size_bytes: content.len() as u64,
-            md5: hex(&Md5::digest(content)),
+            md5: Md5::digest(content).into(),
         }
     }
 

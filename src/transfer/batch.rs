@@ -5,9 +5,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
 use super::archive::{Archive, ENTRY_OVERHEAD, Packed, are_stored, directory_of};
 use super::file;
 use super::local::LocalSteps;
@@ -63,7 +60,11 @@ impl LocalSteps {
             .zip(found)
             .filter(|(_, found)| *found)
         {
-            outcomes[place] = Some(done(packed));
+            outcomes[place] = Some(Done {
+                etag: packed.etag(),
+                checksum: packed.checksum(),
+                size_bytes: packed.size_bytes,
+            });
         }
         Ok(StepDone::Batch(outcomes))
     }
@@ -105,19 +106,5 @@ impl LocalSteps {
         let content = file::read_whole(&file, &identity).ok()?;
         let properties = self.shared.properties(object, Some(&identity));
         archive.add(&object.key, &content, &properties).ok()
-    }
-}
-
-fn done(packed: Packed) -> Done {
-    let digest: Vec<u8> = packed
-        .md5
-        .as_bytes()
-        .chunks(2)
-        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect();
-    Done {
-        checksum: format!("md5:{}", BASE64.encode(digest)),
-        etag: packed.md5,
-        size_bytes: packed.size_bytes,
     }
 }

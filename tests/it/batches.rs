@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::env::{Kind, digests, embedded_only, random, run};
+use crate::env::{digests, random, run};
 use crate::scene::{MIB, SMALL_PARTS, Scene};
 use crate::strategies::STRATEGIES;
 
@@ -36,10 +36,9 @@ fn carried(scene: &Scene, key: &str) -> (Option<String>, Option<String>, Option<
 
 #[test]
 fn every_strategy_sends_small_files_together_to_a_server_that_takes_archives_apart() {
-    if embedded_only() {
+    let Some(scene) = Scene::on_minio("batch") else {
         return;
-    }
-    let scene = Scene::on(Kind::Minio, "batch");
+    };
     fill(&scene);
     let expected = digests(scene.tree.path());
     for strategy in STRATEGIES.into_iter().filter(|name| *name != "thread-per-file") {
@@ -62,10 +61,9 @@ fn every_strategy_sends_small_files_together_to_a_server_that_takes_archives_apa
 
 #[test]
 fn an_object_from_a_batch_carries_what_one_from_a_put_does() {
-    if embedded_only() {
+    let Some(scene) = Scene::on_minio("batch-carry") else {
         return;
-    }
-    let scene = Scene::on(Kind::Minio, "batch-carry");
+    };
     fill(&scene);
     let metadata = ["--metadata", "colour=blue"];
     run(&mut scene.cp("one/", &metadata)).expect_code(0);
@@ -85,10 +83,9 @@ fn an_object_from_a_batch_carries_what_one_from_a_put_does() {
 
 #[test]
 fn what_an_archive_cannot_store_goes_by_itself_and_says_why() {
-    if embedded_only() {
+    let Some(scene) = Scene::on_minio("batch-part") else {
         return;
-    }
-    let scene = Scene::on(Kind::Minio, "batch-part");
+    };
     for name in ["a", "b", "taken/xl.meta"] {
         scene.tree.file(name, name);
     }
@@ -110,10 +107,9 @@ fn what_an_archive_cannot_store_goes_by_itself_and_says_why() {
 
 #[test]
 fn a_file_that_cannot_be_read_does_not_spoil_its_batch() {
-    if embedded_only() {
+    let Some(scene) = Scene::on_minio("batch-read") else {
         return;
-    }
-    let scene = Scene::on(Kind::Minio, "batch-read");
+    };
     for name in ["a", "b", "c"] {
         scene.tree.file(name, name);
     }

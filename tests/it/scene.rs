@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use s3haul::config::{Config, FixedCredentials, Secret};
 use s3haul::server::{FaultAction, FaultPlan, FaultRule};
 
-use crate::env::{Kind, Oracle, Ran, Server, Tree, bucket, digests, random, run};
+use crate::env::{Kind, Oracle, Ran, Server, Tree, bucket, digests, embedded_only, random, run};
 
 pub(crate) const MIB: usize = 1024 * 1024;
 
@@ -27,6 +27,11 @@ impl Scene {
         let (server, tree, bucket) = (Server::start(kind), Tree::new(), bucket(topic));
         server.oracle(&bucket).make_bucket();
         Self { server, tree, bucket }
+    }
+
+    /// On MinIO; none where only the embedded server was asked for.
+    pub(crate) fn on_minio(topic: &str) -> Option<Self> {
+        (!embedded_only()).then(|| Self::on(Kind::Minio, topic))
     }
 
     pub(crate) fn new(topic: &str) -> Self {

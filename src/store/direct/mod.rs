@@ -22,7 +22,7 @@ use self::signer::Signer;
 use self::trailer::UNSIGNED_WITH_TRAILER;
 use super::attempt::Attempt;
 use super::body::{FrameBody, Progress, SLICE_BYTES};
-use super::checksum::of_body;
+use super::checksum::{of_body, payload_hash};
 use super::connector::Shared;
 use super::http::{Pool, RequestBody};
 use super::resolved::Resolved;
@@ -33,7 +33,6 @@ use super::{
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
 
-pub(super) use self::request::payload_hash;
 pub(super) use self::trailer::TrailerBody;
 
 const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");

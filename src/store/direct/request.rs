@@ -7,13 +7,12 @@ use aws_credential_types::Credentials;
 use aws_sdk_s3::config::endpoint::Endpoint;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use sha2::{Digest as _, Sha256};
 
 use super::signer::{Signer, ToSign, UNSIGNED_PAYLOAD, percent_encode};
 use crate::config::ChecksumAlgorithm;
 use crate::store::http::{Address, RequestBody};
 use crate::store::sdk::tagging;
-use crate::store::{Body, Checksum, ObjectProperties, StoreError, StoreErrorKind, StoreResult, hex};
+use crate::store::{Checksum, ObjectProperties, StoreError, StoreErrorKind, StoreResult};
 
 const OUR_NAME: &str = concat!("s3haul/", env!("CARGO_PKG_VERSION"), " (direct)");
 
@@ -208,22 +207,4 @@ fn impossible(error: &dyn std::fmt::Display) -> StoreError {
         StoreErrorKind::Refused,
         format!("the request could not be made: {error}"),
     )
-}
-
-/// SHA-256 of the body in hex; a file range is read for it.
-pub(in crate::store) fn payload_hash(body: &Body) -> StoreResult<String> {
-    let range = match body {
-        Body::Bytes(bytes) => return Ok(hex(&Sha256::digest(bytes))),
-        Body::File(range) => range,
-    };
-    let (mut digest, mut slice) = (Sha256::new(), Vec::new());
-    let mut position = 0;
-    while position < range.length {
-        range
-            .read_slice(position, &mut slice)
-            .map_err(|error| StoreError::new(StoreErrorKind::LocalRead, error.to_string()))?;
-        digest.update(&slice);
-        position += slice.len() as u64;
-    }
-    Ok(hex(&digest.finalize()))
 }

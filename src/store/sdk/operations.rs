@@ -16,8 +16,7 @@ use super::payload::SignedPayload;
 use super::server_date::ServerDate;
 use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
-use crate::store::checksum::of_body;
-use crate::store::direct::payload_hash;
+use crate::store::checksum::{of_body, payload_hash};
 use crate::store::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ListedObject, ObjectHead,
     ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart,

@@ -160,39 +160,37 @@ fn answers_that_take_ever_longer_are_a_brake() {
     assert!(window.size() < before);
 }
 
-#[test]
-fn parts_begin_with_few_and_are_measured_in_bytes() {
-    let mut window = Window::new(ANY, PART);
-    assert_eq!(window.size(), FIRST_WINDOW_OF_PARTS);
-    let sample = |requests: u64, bytes: u64| Sample {
+/// What a second brought.
+fn second(requests: u64, bytes: u64) -> Sample {
+    Sample {
         elapsed: Duration::from_secs(1),
         requests,
         bytes,
         ..Sample::default()
-    };
-    window.observe(&sample(10, 10 * PART));
+    }
+}
+
+#[test]
+fn parts_begin_with_few_and_are_measured_in_bytes() {
+    let mut window = Window::new(ANY, PART);
+    assert_eq!(window.size(), FIRST_WINDOW_OF_PARTS);
+    window.observe(&second(10, 10 * PART));
     assert_eq!(window.size(), 2 * FIRST_WINDOW_OF_PARTS);
     // As many bytes in fewer requests: no gain, and after a second look one step back.
-    window.observe(&sample(5, 10 * PART));
-    window.observe(&sample(5, 10 * PART));
+    window.observe(&second(5, 10 * PART));
+    window.observe(&second(5, 10 * PART));
     assert_eq!(window.size(), FIRST_WINDOW_OF_PARTS);
 }
 
 #[test]
 fn small_files_after_large_ones_get_a_beginning_of_their_own() {
     let mut window = Window::new(ANY, PART);
-    let sample = |requests: u64, bytes: u64| Sample {
-        elapsed: Duration::from_millis(100),
-        requests,
-        bytes,
-        ..Sample::default()
-    };
-    window.observe(&sample(2, 2 * PART));
-    window.observe(&sample(2, 2 * PART));
+    window.observe(&second(2, 2 * PART));
+    window.observe(&second(2, 2 * PART));
     // Fewer bytes, but that is not what counts now.
-    window.observe(&sample(500, 500 * SMALL));
+    window.observe(&second(500, 500 * SMALL));
     assert_eq!(window.size(), FIRST_WINDOW);
-    window.observe(&sample(500, 500 * SMALL));
+    window.observe(&second(500, 500 * SMALL));
     assert_eq!(window.size(), 2 * FIRST_WINDOW);
     assert_eq!(Window::new(16, SMALL).size(), 16);
 }
