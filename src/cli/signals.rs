@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM: the first stops the run in order, the second ends the process at once.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc;
 use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,18 +21,21 @@ pub(super) fn received() -> Option<ExitCode> {
     }
 }
 
-/// A token that the first signal cancels. Call it once.
+/// A token that the first signal cancels, from the moment this returns. Call it once.
 pub(super) fn cancel_on_signals() -> CancellationToken {
     let cancel = CancellationToken::new();
     let token = cancel.clone();
+    let (listens, is_listening) = mpsc::channel();
     // Without the thread the default action of the signals stays in force, which is no disaster.
     let _ = thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(move || listen(&token));
+        .spawn(move || listen(&token, listens));
+    let _ = is_listening.recv();
     cancel
 }
 
-fn listen(cancel: &CancellationToken) {
+/// Drops `listens` when signals are listened to, or cannot be.
+fn listen(cancel: &CancellationToken, listens: mpsc::Sender<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
@@ -41,6 +45,7 @@ fn listen(cancel: &CancellationToken) {
         else {
             return;
         };
+        drop(listens);
         let mut first = true;
         loop {
             let code = tokio::select! {

@@ -80,12 +80,18 @@ fn a_run_settles_below_what_the_server_takes_and_loses_nothing() {
     assert_eq!(counters.requests["PutObject"], 3_000 + counters.requests_refused);
     assert!(counters.requests_refused > 0, "{counters:?}");
     let window = summary["workers"]["window"].as_array().expect("the course");
-    let settled: Vec<u64> = window
-        .iter()
-        .filter(|change| change["seconds"].as_f64().expect("seconds") <= 2.0)
-        .map(|change| change["size"].as_u64().expect("size"))
-        .collect();
-    assert!(settled.last().expect("a change") <= &limit, "{window:?}");
+    let sizes = window.iter().map(|change| {
+        let seconds = change["seconds"].as_f64().expect("seconds");
+        (seconds, change["size"].as_u64().expect("size"))
+    });
+    let mut from_settled_on = sizes.skip_while(|(_, size)| *size > limit);
+    let (seconds, _) = from_settled_on.next().expect("it settles");
+    assert!(seconds <= 2.0, "{window:?}");
+    // It looks now and then whether more is possible by now, by a small step.
+    assert!(
+        from_settled_on.all(|(_, size)| size <= limit + limit / 8),
+        "{window:?}"
+    );
 }
 
 #[test]
