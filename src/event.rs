@@ -135,8 +135,12 @@ pub struct FileRecord {
     /// The key is not the path's own bytes but their reversible encoding.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub encoded: bool,
-    /// Bytes of content; what the file had when it was read, or when it was listed if it never was.
+    /// Bytes of content; what the file had when it was read, or when it was looked at if it never was. 0 when it was
+    /// never looked at either.
     pub size_bytes: u64,
+    /// Bytes that it was expected to have when it was discovered.
+    #[serde(skip)]
+    pub expected_bytes: u64,
     /// Parts of the multipart upload; 0 for a single PUT.
     pub parts: u32,
     /// Times the upload was begun: 1 unless the file changed while it was read.
@@ -178,7 +182,7 @@ pub struct RetryNotice {
 pub enum Event {
     /// A file (or an entry left out, or one that cannot be read) was found; a record for it follows.
     Discovered {
-        /// Bytes that will be sent for it.
+        /// Bytes that will be sent for it: [`FileRecord::expected_bytes`] of the record.
         size_bytes: u64,
     },
     /// The walk is over: what was discovered is all there is.

@@ -74,6 +74,8 @@ impl Progress {
             Event::Retry(_) => {}
             Event::File(record) => {
                 counts.files_ended += 1;
+                let others = counts.bytes_found.saturating_sub(record.expected_bytes);
+                counts.bytes_found = others + record.size_bytes;
                 counts.failed += u64::from(matches!(record.outcome, Outcome::Failed { .. }));
             }
         }

@@ -2,18 +2,19 @@
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::input::{PatientReader, identities};
-use super::outlet::Outlet;
+use super::outlet::{Outlet, Way};
 use super::{Input, UploadRequest};
 use crate::config::{StrategyKind, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason};
-use crate::plan::{Shape, StreamParts, UploadReason, shape};
+use crate::plan::{Looks, Shape, StreamParts, UploadReason, shape};
 use crate::queue::Sender;
-use crate::source::{Found, PathList, RootKind, SourceFile, Walk, resolve_roots};
+use crate::source::{Found, PathList, RootKind, Seen, SourceFile, Walk, resolve_roots};
 use crate::strategy::Choice;
 use crate::transfer::{Content, ObjectSpec, RunContext, Task, Ticket, TransferShared, read_stream};
 
@@ -50,7 +51,10 @@ impl Source {
         let own = identities(request.own_outputs.iter().map(PathBuf::as_path));
         let kind = match kind {
             Kind::Entries(entries) if !own.is_empty() => {
-                Kind::Entries(Box::new(entries.map(move |found| without_own(found, &own))))
+                let follow = transfer.follow_symlinks;
+                Kind::Entries(Box::new(
+                    entries.map(move |found| without_own(found, &own, follow)),
+                ))
             }
             kind => kind,
         };
@@ -84,19 +88,26 @@ impl Source {
         self,
         run: &RunContext,
         transfer: &TransferShared,
-        tasks: &Sender<Task>,
+        tasks: Sender<Task>,
         batch_limit: Option<u64>,
     ) {
+        let tasks = Arc::new(tasks);
         match self.kind {
             Kind::Entries(entries) => {
-                let mut outlet = Outlet::new(tasks, batch_limit, self.sorts);
+                let mut feeder = Feeder {
+                    settings: &self.transfer,
+                    per_file: self.per_file,
+                    looks: (self.sorts && batch_limit.is_none()).then(Looks::default),
+                    run,
+                    outlet: Outlet::new(&tasks, batch_limit, self.sorts),
+                };
                 for found in entries {
                     if run.cancel.is_cancelled() {
                         break;
                     }
-                    feed_entry(found, &self.transfer, self.per_file, run, &mut outlet);
+                    feeder.take(found);
                 }
-                outlet.flush();
+                feeder.outlet.flush();
             }
             Kind::Stdin { key } => {
                 let ticket = Ticket::new(
@@ -109,7 +120,7 @@ impl Source {
                 );
                 let parts = StreamParts::new(self.transfer.part_size.bytes());
                 let mut input = PatientReader::stdin(&run.cancel);
-                read_stream(&mut input, &key, ticket, parts, transfer, tasks);
+                read_stream(&mut input, &key, ticket, parts, transfer, &tasks);
             }
         }
         run.events.send(Event::DiscoveryDone);
@@ -176,55 +187,91 @@ fn from_list(
 }
 
 /// What this run itself writes changes while it is read, and is no part of the source.
-fn without_own(found: Found, own: &[(u64, u64)]) -> Found {
-    match found {
-        Found::File(file) if file.identity.is_some_and(|identity| own.contains(&identity)) => {
-            Found::Skipped {
-                path: file.path,
-                reason: SkipReason::OwnOutput,
-            }
-        }
-        found => found,
-    }
-}
-
-fn feed_entry(
-    found: Found,
-    settings: &TransferSettings,
-    per_file: bool,
-    run: &RunContext,
-    outlet: &mut Outlet<'_>,
-) {
-    let ticket = |path: &Path, key: &str, encoded, size| {
-        Ticket::new(path, key, encoded, size, run.events.clone(), run.cancel.clone())
+fn without_own(found: Found, own: &[(u64, u64)], follow_symlinks: bool) -> Found {
+    let Found::File(mut file) = found else {
+        return found;
     };
-    match found {
-        Found::Skipped { path, reason } => ticket(&path, "", false, 0).settle(Outcome::Skipped { reason }),
-        Found::Failed { path, failure } => ticket(&path, "", false, 0).settle(Outcome::Failed { failure }),
-        Found::File(file) => {
-            let ticket = ticket(&file.path, &file.key, file.encoded, file.size_bytes);
-            match plan_of(&file, settings) {
-                Err(failure) => ticket.settle(Outcome::Failed { failure }),
-                Ok(shape) => {
-                    let plan = match shape {
-                        Shape::Multipart(plan) if !per_file => Some(plan),
-                        _ => None,
-                    };
-                    let object = ObjectSpec {
-                        key: file.key,
-                        content: Content::Path(file.path),
-                        size_bytes: file.size_bytes,
-                    };
-                    outlet.put(object, ticket, plan);
-                }
+    match file.look(follow_symlinks) {
+        Ok(seen) if own.contains(&seen.identity) => Found::Skipped {
+            path: file.path,
+            reason: SkipReason::OwnOutput,
+        },
+        Ok(_) => Found::File(file),
+        Err(error) => Found::failed(file.path, &error),
+    }
+}
+
+/// What becomes of each entry of a walk.
+struct Feeder<'a> {
+    settings: &'a TransferSettings,
+    per_file: bool,
+    /// None where every size counts.
+    looks: Option<Looks>,
+    run: &'a RunContext,
+    outlet: Outlet<'a>,
+}
+
+impl Feeder<'_> {
+    fn take(&mut self, found: Found) {
+        match found {
+            Found::Skipped { path, reason } => self
+                .ticket(&path, "", false, 0)
+                .settle(Outcome::Skipped { reason }),
+            Found::Failed { path, failure } => self
+                .ticket(&path, "", false, 0)
+                .settle(Outcome::Failed { failure }),
+            Found::File(file) => self.file(file),
+        }
+    }
+
+    fn ticket(&self, path: &Path, key: &str, encoded: bool, size_bytes: u64) -> Ticket {
+        let (events, cancel) = (self.run.events.clone(), self.run.cancel.clone());
+        Ticket::new(path, key, encoded, size_bytes, events, cancel)
+    }
+
+    fn file(&mut self, mut file: SourceFile) {
+        let presumed = match &mut self.looks {
+            Some(looks) if file.seen.is_none() => looks.presumed(),
+            _ => None,
+        };
+        if let Some(size_bytes) = presumed {
+            let mut ticket = self.ticket(&file.path, &file.key, file.encoded, size_bytes);
+            ticket.note(|record| record.size_bytes = 0);
+            let way = if self.per_file { Way::Whole } else { Way::Presumed };
+            return self.outlet.put(spec(file, size_bytes), ticket, way);
+        }
+        let size_bytes = match file.look(self.settings.follow_symlinks) {
+            Ok(seen) => seen.size_bytes,
+            Err(error) => return self.take(Found::failed(file.path, &error)),
+        };
+        if let Some(looks) = &mut self.looks {
+            looks.saw(size_bytes);
+        }
+        let ticket = self.ticket(&file.path, &file.key, file.encoded, size_bytes);
+        match shape_of(size_bytes, self.settings) {
+            Err(failure) => ticket.settle(Outcome::Failed { failure }),
+            Ok(shape) => {
+                let way = match shape {
+                    Shape::Multipart(plan) if !self.per_file => Way::Parts(plan),
+                    _ => Way::Whole,
+                };
+                self.outlet.put(spec(file, size_bytes), ticket, way);
             }
         }
     }
 }
 
-fn plan_of(file: &SourceFile, settings: &TransferSettings) -> std::result::Result<Shape, Failure> {
+fn spec(file: SourceFile, size_bytes: u64) -> ObjectSpec {
+    ObjectSpec {
+        key: file.key,
+        content: Content::Path(file.path),
+        size_bytes,
+    }
+}
+
+fn shape_of(size_bytes: u64, settings: &TransferSettings) -> std::result::Result<Shape, Failure> {
     shape(
-        file.size_bytes,
+        size_bytes,
         settings.multipart_threshold.bytes(),
         settings.part_size.bytes(),
     )
@@ -274,14 +321,16 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
     let entries = match source.kind {
         Kind::Entries(entries) => entries,
         Kind::Stdin { key } => {
-            let file = SourceFile {
+            let stream = SourceFile {
                 path: PathBuf::from("-"),
                 key,
                 encoded: false,
-                size_bytes: 0,
-                identity: None,
+                seen: Some(Seen {
+                    size_bytes: 0,
+                    identity: (0, 0),
+                }),
             };
-            Box::new(std::iter::once(Found::File(file))) as Entries
+            Box::new(std::iter::once(Found::File(stream))) as Entries
         }
     };
     Ok(entries.map(move |found| planned(found, &transfer)))
@@ -297,24 +346,30 @@ fn planned(found: Found, settings: &TransferSettings) -> PlannedFile {
             path,
             action: PlannedAction::Fail(failure),
         },
-        Found::File(file) => {
-            let action = match plan_of(&file, settings) {
-                Err(failure) => PlannedAction::Fail(failure),
-                Ok(shape) => PlannedAction::Upload {
-                    encoded: file.encoded,
-                    reason: UploadReason::Requested,
-                    size_bytes: file.size_bytes,
-                    parts: match shape {
-                        Shape::Single => 0,
-                        Shape::Multipart(plan) => plan.count(),
-                    },
-                    key: file.key,
-                },
-            };
-            PlannedFile {
-                path: file.path,
-                action,
-            }
-        }
+        Found::File(file) => planned_file(file, settings),
+    }
+}
+
+fn planned_file(mut file: SourceFile, settings: &TransferSettings) -> PlannedFile {
+    let size_bytes = match file.look(settings.follow_symlinks) {
+        Ok(seen) => seen.size_bytes,
+        Err(error) => return planned(Found::failed(file.path, &error), settings),
+    };
+    let action = match shape_of(size_bytes, settings) {
+        Err(failure) => PlannedAction::Fail(failure),
+        Ok(shape) => PlannedAction::Upload {
+            key: file.key,
+            encoded: file.encoded,
+            reason: UploadReason::Requested,
+            size_bytes,
+            parts: match shape {
+                Shape::Single => 0,
+                Shape::Multipart(plan) => plan.count(),
+            },
+        },
+    };
+    PlannedFile {
+        path: file.path,
+        action,
     }
 }

@@ -154,7 +154,7 @@ pub fn upload(
         });
         let run = context.run.clone();
         let transfer = context.transfer.clone();
-        let feeder = scope.spawn(move || source.feed(&run, &transfer, &tasks, batch_limit));
+        let feeder = scope.spawn(move || source.feed(&run, &transfer, tasks, batch_limit));
         let outcome = build(choice.strategy).run(&context);
         if outcome.is_err() {
             // What is left was not tried; it is nobody's loss.

@@ -1,13 +1,12 @@
 //! The feeder's way into the queue: a little ahead of it, so that large files go first and small ones together.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::plan::{MAX_BATCH_OBJECTS, PartPlan, can_be_in_a_batch, cut, largest_first};
+use crate::plan::{GROUP, MAX_BATCH_OBJECTS, PartPlan, can_be_in_a_batch, cut, largest_first};
 use crate::queue::Sender;
-use crate::transfer::{FileTask, ObjectSpec, Task, Ticket, expand};
+use crate::transfer::{FileTask, ObjectSpec, Task, Ticket, parts};
 
-/// Files that are put in order together.
-const AHEAD: usize = 1_024;
 /// Small files that are gathered, sorted and cut into batches together: what is close together in a listing is found
 /// by one page of it, and directories come in no order.
 const GATHERED: usize = 16 * MAX_BATCH_OBJECTS;
@@ -18,16 +17,27 @@ const PATIENCE_OF_BATCHES: Duration = Duration::from_millis(200);
 /// The clock is looked at once in so many files.
 const LOOK_EVERY: usize = 32;
 
-/// A file that is to go up, in parts where there is a plan.
+/// How a file goes up.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    /// In one piece, or as its worker sees fit.
+    Whole,
+    /// In parts.
+    Parts(PartPlan),
+    /// As it turns out when it is opened: nobody has looked at its size.
+    Presumed,
+}
+
+/// A file that is to go up.
 struct Planned {
     object: ObjectSpec,
     ticket: Ticket,
-    plan: Option<PartPlan>,
+    way: Way,
 }
 
 /// See the module. A task that nobody takes settles itself when it is dropped.
 pub(super) struct Outlet<'a> {
-    tasks: &'a Sender<Task>,
+    tasks: &'a Arc<Sender<Task>>,
     /// Largest file that goes in a batch, in bytes; none when no file does.
     batch_limit: Option<u64>,
     /// False where the order of the walk is a part of the strategy.
@@ -39,7 +49,7 @@ pub(super) struct Outlet<'a> {
 }
 
 impl<'a> Outlet<'a> {
-    pub(super) fn new(tasks: &'a Sender<Task>, batch_limit: Option<u64>, sorts: bool) -> Self {
+    pub(super) fn new(tasks: &'a Arc<Sender<Task>>, batch_limit: Option<u64>, sorts: bool) -> Self {
         let now = Instant::now();
         Self {
             tasks,
@@ -52,16 +62,16 @@ impl<'a> Outlet<'a> {
         }
     }
 
-    /// Takes a file; `plan` when it goes up in parts.
-    pub(super) fn put(&mut self, object: ObjectSpec, ticket: Ticket, plan: Option<PartPlan>) {
+    /// Takes a file.
+    pub(super) fn put(&mut self, object: ObjectSpec, ticket: Ticket, way: Way) {
         if self.ahead.is_empty() {
             self.ahead_since = Instant::now();
         }
-        self.ahead.push(Planned { object, ticket, plan });
+        self.ahead.push(Planned { object, ticket, way });
         let is_waited_for = self.ahead.len().is_multiple_of(LOOK_EVERY)
             && self.ahead_since.elapsed() >= PATIENCE
             && self.tasks.is_empty();
-        if !self.sorts || self.ahead.len() >= AHEAD || is_waited_for {
+        if !self.sorts || self.ahead.len() >= GROUP || is_waited_for {
             self.release();
         }
     }
@@ -77,20 +87,32 @@ impl<'a> Outlet<'a> {
         if self.sorts {
             largest_first(&mut files, |file| file.object.size_bytes);
         }
-        for Planned { object, ticket, plan } in files {
-            let is_small = plan.is_none() && self.batch_limit.is_some_and(|limit| object.size_bytes <= limit);
-            let is_gathered = is_small && can_be_in_a_batch(&object.key);
-            for task in expand(object, ticket, plan) {
-                match task {
-                    Task::File(file) if is_gathered => self.gather(file),
-                    task => {
-                        if self.tasks.send(task).is_err() {
-                            return;
-                        }
-                    }
+        for Planned { object, ticket, way } in files {
+            let object = Arc::new(object);
+            let is_gathered = matches!(way, Way::Whole) && self.is_gathered(&object);
+            let sent = match way {
+                Way::Parts(plan) => parts(object, ticket, plan).try_for_each(|part| self.tasks.send(part)),
+                Way::Whole if is_gathered => {
+                    self.gather(FileTask::new(object, ticket));
+                    Ok(())
                 }
+                Way::Whole => self.tasks.send(Task::File(FileTask::new(object, ticket))),
+                Way::Presumed => {
+                    let file = FileTask {
+                        queue: Some(self.tasks.clone()),
+                        ..FileTask::new(object, ticket)
+                    };
+                    self.tasks.send(Task::File(file))
+                }
+            };
+            if sent.is_err() {
+                return;
             }
         }
+    }
+
+    fn is_gathered(&self, object: &ObjectSpec) -> bool {
+        self.batch_limit.is_some_and(|limit| object.size_bytes <= limit) && can_be_in_a_batch(&object.key)
     }
 
     fn gather(&mut self, file: FileTask) {
@@ -137,6 +159,7 @@ mod tests {
     /// The tasks of files of these sizes, as sizes of files, in the order in which they are taken.
     fn order(sizes: &[u64], batch_limit: Option<u64>, sorts: bool) -> Vec<Vec<u64>> {
         let (sender, receiver) = queue::bounded(10_000, usize::MAX);
+        let sender = Arc::new(sender);
         let mut outlet = Outlet::new(&sender, batch_limit, sorts);
         for (number, size_bytes) in sizes.iter().enumerate() {
             let key = format!("{number:06}");
@@ -155,7 +178,7 @@ mod tests {
                 content,
                 size_bytes: *size_bytes,
             };
-            outlet.put(object, ticket, None);
+            outlet.put(object, ticket, Way::Whole);
         }
         outlet.flush();
         drop(sender);
@@ -173,7 +196,7 @@ mod tests {
     fn large_files_go_first_as_far_as_one_looks_ahead() {
         assert_eq!(order(&[3, 1, 2, 3], None, true), [[3], [3], [2], [1]]);
         assert_eq!(order(&[3, 1, 2], None, false), [[3], [1], [2]]);
-        let mut sizes = vec![1; AHEAD];
+        let mut sizes = vec![1; GROUP];
         sizes.push(2);
         assert_eq!(order(&sizes, None, true).last(), Some(&vec![2]));
     }

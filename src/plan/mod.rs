@@ -3,11 +3,13 @@
 //! Called by the pipeline's feeder for every file the walk yields, and by a dry run, which ends here.
 
 mod batches;
+mod looks;
 mod parts;
 
 use serde::{Deserialize, Serialize};
 
 pub use batches::{MAX_BATCH_BYTES, MAX_BATCH_OBJECTS, can_be_in_a_batch, common_directory, cut};
+pub use looks::{GROUP, Looks};
 pub use parts::{
     MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, PartPlan, StreamParts, TooLarge,
 };

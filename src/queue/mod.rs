@@ -69,7 +69,12 @@ impl<T> Drop for Receiver<T> {
         let mut state = self.0.state();
         state.receivers -= 1;
         if state.receivers == 0 {
+            // Nobody takes them any more, and one may hold a sender, for which this queue would stay for ever.
+            let left = std::mem::take(&mut state.items);
+            state.bytes = 0;
+            drop(state);
             self.0.room.notify_all();
+            drop(left);
         }
     }
 }
@@ -121,6 +126,24 @@ impl<T: Weigh> Sender<T> {
         drop(state);
         shared.filled.notify_one();
         Ok(())
+    }
+
+    /// Enqueues `items`, in their order, before all others. Never blocks and knows no bound: for what comes of an
+    /// item that was taken out, which somebody holds a sender for. Without a receiver they are dropped.
+    pub fn send_first(&self, items: Vec<T>) {
+        let mut state = self.0.state();
+        if state.receivers == 0 {
+            // Dropping an item may need this queue again.
+            drop(state);
+            return;
+        }
+        for item in items.into_iter().rev() {
+            let weight = item.weight_bytes();
+            state.bytes += weight;
+            state.items.push_front((weight, item));
+        }
+        drop(state);
+        self.0.filled.notify_waiters();
     }
 }
 
@@ -260,6 +283,34 @@ mod tests {
         let (sender, receiver) = bounded(1, 10);
         drop(receiver);
         assert_eq!(sender.send(Item(1)), Err(Item(1)));
+    }
+
+    #[test]
+    fn what_is_sent_first_is_taken_first_and_finds_room() {
+        let (sender, receiver) = bounded(2, 100);
+        sender.send(Item(1)).expect("room");
+        sender.send(Item(2)).expect("room");
+        sender.send_first(vec![Item(97), Item(98), Item(99)]);
+        drop(sender);
+        let order: Vec<usize> = std::iter::from_fn(|| receiver.receive_blocking())
+            .map(|item| item.0)
+            .collect();
+        assert_eq!(order, [97, 98, 99, 1, 2]);
+    }
+
+    #[test]
+    fn what_nobody_will_take_is_dropped_with_the_last_receiver() {
+        struct Holds(#[expect(dead_code, reason = "held for its own sake")] Arc<Sender<Holds>>);
+        impl Weigh for Holds {
+            fn weight_bytes(&self) -> usize {
+                1
+            }
+        }
+        let (sender, receiver) = bounded(2, 100);
+        let sender = Arc::new(sender);
+        sender.send(Holds(sender.clone())).map_err(|_| ()).expect("room");
+        drop(receiver);
+        assert_eq!(Arc::strong_count(&sender), 1);
     }
 
     #[test]

@@ -46,6 +46,9 @@ impl Collector {
     }
 
     fn file(&mut self, record: &FileRecord) {
+        // What was expected of files that nobody had looked at gives way to what they had.
+        let others = self.totals.bytes_discovered.saturating_sub(record.expected_bytes);
+        self.totals.bytes_discovered = others + record.size_bytes;
         if record.encoded {
             self.totals.encoded += 1;
             if self.encoded.len() < KEPT_ENCODED {
@@ -100,7 +103,8 @@ mod tests {
             path: "p".into(),
             key: "k".into(),
             encoded: false,
-            size_bytes: 10,
+            size_bytes: 12,
+            expected_bytes: 10,
             parts: 0,
             attempts: 1,
             elapsed: Duration::from_millis(millis),
@@ -130,9 +134,10 @@ mod tests {
                 totals.discovered,
                 totals.done,
                 totals.cancelled,
-                totals.bytes_done
+                totals.bytes_done,
+                totals.bytes_discovered,
             ),
-            (101, 100, 1, 1_000)
+            (101, 100, 1, 1_200, 1_212)
         );
         let time = collector.service_time();
         assert_eq!(time.p50.as_millis(), 50);

@@ -45,6 +45,17 @@ fn escape(bytes: &[u8], into: &mut String) {
 
 /// Turns a path relative to its source (separated by `/`) into a key. Total and reversible: see [`decode`].
 pub fn encode(name: &[u8]) -> EncodedName {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'%';
+    if let Ok(text) = std::str::from_utf8(name)
+        && !name.is_empty()
+        && name.iter().all(is_plain)
+    {
+        // Nearly all names, in a fraction of the time.
+        return EncodedName {
+            text: text.to_owned(),
+            encoded: false,
+        };
+    }
     let mut text = String::with_capacity(name.len());
     let mut encoded = false;
     let mut consumed = 0;

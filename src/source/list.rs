@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Found;
 use super::filter::Filter;
 use super::roots::Root;
-use super::walk::{Walk, failed};
+use super::walk::Walk;
 use crate::event::{Failure, FailureKind, SkipReason};
 
 /// A path longer than this is no path, and a list without separators must not fill the memory.
@@ -59,7 +59,7 @@ impl<R: BufRead> PathList<R> {
             }
             Err(error) => {
                 self.ended = true;
-                Some(Err(failed(PathBuf::from("--files-from"), &error)))
+                Some(Err(Found::failed(PathBuf::from("--files-from"), &error)))
             }
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::filter::Filter;
 use super::roots::{Root, RootKind};
-use super::{Found, SourceFile, key};
+use super::{Found, Seen, SourceFile, key};
 use crate::event::{Failure, FailureKind, SkipReason};
 
 struct Level {
@@ -54,9 +54,15 @@ impl Walk {
         }
     }
 
-    /// The path relative to the source, as bytes.
+    /// The path relative to the source. Every path here begins with the source's own, letter by letter, which
+    /// `Path::strip_prefix` would not take for granted.
     fn relative<'a>(&self, path: &'a Path) -> &'a Path {
-        path.strip_prefix(&self.root.path).unwrap_or(path)
+        let bytes = path.as_os_str().as_bytes();
+        let inside = bytes
+            .strip_prefix(self.root.path.as_os_str().as_bytes())
+            .unwrap_or(bytes);
+        let slashes = inside.iter().take_while(|byte| **byte == b'/').count();
+        Path::new(OsStr::from_bytes(&inside[slashes..]))
     }
 
     fn begin(&mut self, path: PathBuf) -> Option<Found> {
@@ -73,8 +79,8 @@ impl Walk {
         };
         match metadata {
             Ok(metadata) if metadata.is_dir() => self.directory(path),
-            Ok(metadata) => Some(self.leaf(path, metadata.file_type())),
-            Err(error) => Some(failed(path, &error)),
+            Ok(metadata) => Some(self.leaf(path, metadata.file_type(), Some(Seen::from(&metadata)))),
+            Err(error) => Some(Found::failed(path, &error)),
         }
     }
 
@@ -87,8 +93,11 @@ impl Walk {
             };
         }
         match fs::symlink_metadata(&path) {
-            Ok(metadata) => finish_file(path, self.root.key.clone(), self.root.encoded, &metadata),
-            Err(error) => failed(path, &error),
+            Ok(metadata) => {
+                let (key, seen) = (self.root.key.clone(), Seen::from(&metadata));
+                finish_file(path, key, self.root.encoded, Some(seen))
+            }
+            Err(error) => Found::failed(path, &error),
         }
     }
 
@@ -97,7 +106,7 @@ impl Walk {
         let identity = if self.follow_symlinks {
             match fs::metadata(&path) {
                 Ok(metadata) => Some((metadata.dev(), metadata.ino())),
-                Err(error) => return Some(failed(path, &error)),
+                Err(error) => return Some(Found::failed(path, &error)),
             }
         } else {
             None
@@ -117,7 +126,7 @@ impl Walk {
                 });
                 None
             }
-            Err(error) => Some(failed(path, &error)),
+            Err(error) => Some(Found::failed(path, &error)),
         }
     }
 
@@ -125,7 +134,7 @@ impl Walk {
         let path = entry.path();
         let file_type = match entry.file_type() {
             Ok(file_type) => file_type,
-            Err(error) => return Some(failed(path, &error)),
+            Err(error) => return Some(Found::failed(path, &error)),
         };
         let file_type = if file_type.is_symlink() && self.follow_symlinks {
             // The filter comes first: a dangling link that is excluded is nobody's trouble.
@@ -145,7 +154,7 @@ impl Walk {
         if file_type.is_dir() {
             self.directory(path)
         } else {
-            Some(self.leaf(path, file_type))
+            Some(self.leaf(path, file_type, None))
         }
     }
 
@@ -171,7 +180,7 @@ impl Walk {
         self.enter(path)
     }
 
-    fn leaf(&self, path: PathBuf, file_type: fs::FileType) -> Found {
+    fn leaf(&self, path: PathBuf, file_type: fs::FileType, seen: Option<Seen>) -> Found {
         let relative = self.relative(&path);
         if !self.filter.includes_file(relative) {
             return Found::Skipped {
@@ -183,20 +192,8 @@ impl Walk {
             return Found::Skipped { path, reason };
         }
         let name = key::encode(relative.as_os_str().as_bytes());
-        let metadata = if self.follow_symlinks {
-            fs::metadata(&path)
-        } else {
-            fs::symlink_metadata(&path)
-        };
-        match metadata {
-            Ok(metadata) => finish_file(
-                path,
-                format!("{}{}", self.root.key, name.text),
-                name.encoded,
-                &metadata,
-            ),
-            Err(error) => failed(path, &error),
-        }
+        let key = [self.root.key.as_str(), &name.text].concat();
+        finish_file(path, key, name.encoded, seen)
     }
 }
 
@@ -215,30 +212,18 @@ fn special(file_type: fs::FileType) -> Option<SkipReason> {
     }
 }
 
-fn finish_file(path: PathBuf, key: String, encoded: bool, metadata: &fs::Metadata) -> Found {
+fn finish_file(path: PathBuf, key: String, encoded: bool, seen: Option<Seen>) -> Found {
     match key::check(&key) {
         Ok(()) => Found::File(SourceFile {
             path,
             key,
             encoded,
-            size_bytes: metadata.len(),
-            identity: Some((metadata.dev(), metadata.ino())),
+            seen,
         }),
         Err(refused) => Found::Failed {
             path,
             failure: Failure::new(FailureKind::KeyRefused, refused.to_string()),
         },
-    }
-}
-
-pub(super) fn failed(path: PathBuf, error: &io::Error) -> Found {
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound => FailureKind::Vanished,
-        _ => FailureKind::Unreadable,
-    };
-    Found::Failed {
-        path,
-        failure: Failure::new(kind, error.to_string()),
     }
 }
 
@@ -267,7 +252,7 @@ impl Iterator for Walk {
                     // The rest of this directory is lost; what is above it goes on.
                     let path = std::mem::take(&mut level.path);
                     self.levels.pop();
-                    Some(failed(path, &error))
+                    Some(Found::failed(path, &error))
                 }
                 None => {
                     self.levels.pop();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::drive_batch::drive_batch;
+use super::drive_file::{drive_file, upload_whole};
 use super::file::settle_time;
 use super::multipart::{Ending, Upload};
 use super::open_uploads::OpenUploads;
@@ -17,8 +18,6 @@ use super::ticket::{EventSender, Ticket};
 use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason, WorkerId};
 use crate::plan::PartPlan;
 
-/// Times a file that changes while it is read is tried in all.
-const MAX_ATTEMPTS: u32 = 3;
 /// Time that giving an upload up may take while the run goes on, and when it is to stop.
 const ABORT_LIMIT: Duration = Duration::from_secs(30);
 const ABORT_LIMIT_AT_THE_END: Duration = Duration::from_secs(2);
@@ -50,7 +49,7 @@ impl RunContext {
         self.cancel.cancel();
     }
 
-    async fn run(&self, steps: &dyn Steps, step: Step) -> Result<StepDone, StepError> {
+    pub(super) async fn run(&self, steps: &dyn Steps, step: Step) -> Result<StepDone, StepError> {
         run_unless_cancelled(steps, step, &self.cancel).await
     }
 }
@@ -63,17 +62,6 @@ pub async fn drive(task: Task, steps: &dyn Steps, context: &RunContext, worker: 
         Task::Batch(files) => drive_batch(files, steps, context, worker).await,
         Task::Part(part) => drive_part(part, steps, context, worker).await,
     }
-}
-
-async fn drive_file(task: FileTask, steps: &dyn Steps, context: &RunContext, worker: WorkerId) {
-    let FileTask {
-        object,
-        mut ticket,
-        held: _held,
-    } = task;
-    ticket.start();
-    ticket.note(|record| record.worker = worker);
-    upload_whole(object, ticket, 1, steps, context).await;
 }
 
 async fn drive_part(task: PartTask, steps: &dyn Steps, context: &RunContext, worker: WorkerId) {
@@ -132,7 +120,7 @@ async fn send_part(
 }
 
 /// Begins an upload; one whose file has another size than planned is a changed file.
-async fn begin(
+pub(super) async fn begin(
     object: &Arc<ObjectSpec>,
     plan: Option<PartPlan>,
     steps: &dyn Steps,
@@ -164,7 +152,7 @@ async fn begin(
     }
 }
 
-async fn part(step: Step, steps: &dyn Steps, context: &RunContext) -> Result<PartDone, StepError> {
+pub(super) async fn part(step: Step, steps: &dyn Steps, context: &RunContext) -> Result<PartDone, StepError> {
     let StepDone::Part(done) = context.run(steps, step).await? else {
         return Err(lost("an answer to another step"));
     };
@@ -172,7 +160,7 @@ async fn part(step: Step, steps: &dyn Steps, context: &RunContext) -> Result<Par
     Ok(done)
 }
 
-fn lost(what: &str) -> StepError {
+pub(super) fn lost(what: &str) -> StepError {
     StepError::Failed(Failure::new(
         FailureKind::WorkerLost,
         format!("a worker gave {what}"),
@@ -216,12 +204,13 @@ async fn conclude(
     if again && matches!(upload.object.content, Content::Path(_)) {
         // One worker sends it alone this time: rare, and simpler than sending its parts through the queue.
         tokio::time::sleep(settle_time(1)).await;
-        return upload_whole(upload.object.clone(), ticket, 2, steps, context).await;
+        let file = FileTask::new(upload.object.clone(), ticket);
+        return upload_whole(file, 2, steps, context).await;
     }
     settle(outcome, ticket, context);
 }
 
-async fn finish(
+pub(super) async fn finish(
     object: Arc<ObjectSpec>,
     begun: &Begun,
     parts: Vec<PartDone>,
@@ -249,7 +238,7 @@ async fn finish(
 
 /// Gives an upload up, also when the run is cancelled. What cannot be aborted now stays in
 /// [`OpenUploads`] for the end of the run.
-async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext) {
+pub(super) async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext) {
     let step = Step::Abort {
         key: key.to_owned(),
         upload_id: begun.upload_id.clone(),
@@ -267,95 +256,6 @@ async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext
             "abort failed; it is tried again at the end of the run"
         ),
     }
-}
-
-/// Uploads a whole file in this worker, small or large, again if it changes meanwhile.
-pub(super) async fn upload_whole(
-    object: Arc<ObjectSpec>,
-    mut ticket: Ticket,
-    first_attempt: u32,
-    steps: &dyn Steps,
-    context: &RunContext,
-) {
-    let mut attempt = first_attempt;
-    loop {
-        ticket.note(|record| record.attempts = attempt);
-        let outcome = upload_once(&object, &mut ticket, steps, context).await;
-        let again = matches!(outcome, Err(StepError::Changed | StepError::Restart(_)));
-        if !again || attempt >= MAX_ATTEMPTS || !matches!(object.content, Content::Path(_)) {
-            return settle(outcome, ticket, context);
-        }
-        tokio::time::sleep(settle_time(attempt)).await;
-        attempt += 1;
-    }
-}
-
-async fn upload_once(
-    object: &Arc<ObjectSpec>,
-    ticket: &mut Ticket,
-    steps: &dyn Steps,
-    context: &RunContext,
-) -> Result<Done, StepError> {
-    // The file decides by its size now, not the listing: it may have grown or shrunk.
-    if matches!(object.content, Content::Path(_)) || object.size_bytes <= context.threshold_bytes {
-        match context
-            .run(
-                steps,
-                Step::Put {
-                    object: object.clone(),
-                },
-            )
-            .await
-        {
-            Ok(StepDone::Stored(done)) => {
-                context.events.send(Event::Sent {
-                    bytes: done.size_bytes,
-                });
-                return Ok(done);
-            }
-            Ok(_) => return Err(lost("an answer to another step")),
-            Err(StepError::Grown) => {}
-            Err(trouble) => return Err(trouble),
-        }
-    }
-    let begun = begin(object, None, steps, context).await?;
-    let size_bytes = begun
-        .identity
-        .map_or(object.size_bytes, |identity| identity.size_bytes);
-    let sent = send_all_parts(object, &begun, size_bytes, steps, context).await;
-    let parts = match sent {
-        Ok(parts) => parts,
-        Err(trouble) => {
-            abort(&begun, &object.key, steps, context).await;
-            return Err(trouble);
-        }
-    };
-    ticket.note(|record| record.parts = u32::try_from(parts.len()).unwrap_or(u32::MAX));
-    finish(object.clone(), &begun, parts, steps, context).await
-}
-
-async fn send_all_parts(
-    object: &Arc<ObjectSpec>,
-    begun: &Begun,
-    size_bytes: u64,
-    steps: &dyn Steps,
-    context: &RunContext,
-) -> Result<Vec<PartDone>, StepError> {
-    let plan = PartPlan::new(size_bytes, context.part_bytes)
-        .map_err(|error| StepError::Failed(Failure::new(FailureKind::KeyRefused, error.to_string())))?;
-    let mut parts = Vec::with_capacity(plan.count() as usize);
-    for number in 1..=plan.count() {
-        let (offset, length) = plan.range(number);
-        let step = Step::Part {
-            object: object.clone(),
-            begun: begun.clone(),
-            number,
-            offset,
-            length,
-        };
-        parts.push(part(step, steps, context).await?);
-    }
-    Ok(parts)
 }
 
 pub(super) fn settle(outcome: Result<Done, StepError>, mut ticket: Ticket, context: &RunContext) {
@@ -376,9 +276,9 @@ pub(super) fn settle(outcome: Result<Done, StepError>, mut ticket: Ticket, conte
             FailureKind::Changed,
             "changed while being read, and again when tried anew",
         )),
-        Err(StepError::Grown) => failed(Failure::new(
+        Err(StepError::TooLarge { size_bytes }) => failed(Failure::new(
             FailureKind::Changed,
-            "it kept growing while being read",
+            format!("{size_bytes} bytes are too many for one PUT"),
         )),
         Err(StepError::Restart(failure) | StepError::Failed(failure)) => failed(failure),
         Err(StepError::Fatal(cause)) => {

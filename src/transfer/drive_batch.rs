@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::drive::{RunContext, settle, upload_whole};
+use super::drive::{RunContext, settle};
+use super::drive_file::upload_whole;
 use super::step::{Step, StepDone, StepError, Steps, run_unless_cancelled};
 use super::task::FileTask;
 use crate::event::{Event, WorkerId};
@@ -46,7 +47,7 @@ pub(super) async fn drive_batch(
                 file.ticket.note(|record| record.batched = true);
                 settle(Ok(done), file.ticket, context);
             }
-            None => upload_whole(file.object, file.ticket, 1, steps, context).await,
+            None => upload_whole(file, 1, steps, context).await,
         }
     }
 }

@@ -102,11 +102,13 @@ impl LocalSteps {
             Content::Path(path) => path,
         };
         let limit = self.shared.settings.multipart_threshold.bytes();
-        let held = self.shared.hold(object.size_bytes.min(limit)).await;
         let (file, identity) = file::open(path, self.shared.links())?;
         if identity.size_bytes > limit {
-            return Err(StepError::Grown);
+            return Err(StepError::TooLarge {
+                size_bytes: identity.size_bytes,
+            });
         }
+        let held = self.shared.hold(identity.size_bytes).await;
         let bytes = file::read_whole(&file, &identity)?;
         Ok((Body::Bytes(bytes), Some(identity), Some(held)))
     }

@@ -110,8 +110,11 @@ pub enum StepDone {
 pub enum StepError {
     /// The file is not what it was: the whole file is tried again.
     Changed,
-    /// It has become too large for one PUT: it is uploaded by parts.
-    Grown,
+    /// It is too large for one PUT: it is uploaded by parts.
+    TooLarge {
+        /// Bytes.
+        size_bytes: u64,
+    },
     /// The upload or object is not what it should be, and a fresh start may help.
     Restart(Failure),
     /// `--if-none-match` met an object.

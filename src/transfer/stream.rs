@@ -118,9 +118,8 @@ pub fn read_stream(
     };
     if first.last {
         let task = FileTask {
-            object: object(first.body),
-            ticket,
             held: Some(first.held),
+            ..FileTask::new(object(first.body), ticket)
         };
         let _ = tasks.send(Task::File(task));
         return;

@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::multipart::Upload;
 use super::ticket::Ticket;
 use crate::plan::PartPlan;
-use crate::queue::Weigh;
+use crate::queue::{Sender, Weigh};
 use crate::store::Body;
 
 /// Where an object's bytes come from.
@@ -29,7 +29,7 @@ pub struct ObjectSpec {
     pub key: String,
     /// Its bytes.
     pub content: Content,
-    /// How many, when it was listed.
+    /// How many, when it was looked at, or as was presumed.
     pub size_bytes: u64,
 }
 
@@ -41,6 +41,21 @@ pub struct FileTask {
     pub ticket: Ticket,
     /// Share of the memory budget that held bytes take.
     pub held: Option<OwnedSemaphorePermit>,
+    /// Where its parts go if it turns out to be large: nobody has looked at its size yet. While this exists, the queue
+    /// does not close.
+    pub queue: Option<Arc<Sender<Task>>>,
+}
+
+impl FileTask {
+    /// A file whose size is known.
+    pub fn new(object: Arc<ObjectSpec>, ticket: Ticket) -> Self {
+        Self {
+            object,
+            ticket,
+            held: None,
+            queue: None,
+        }
+    }
 }
 
 /// One part of a large file.
@@ -123,30 +138,16 @@ impl Weigh for Task {
     }
 }
 
-/// The tasks that a file of known size makes: itself, or its parts when `plan` is given.
-pub fn expand(object: ObjectSpec, ticket: Ticket, plan: Option<PartPlan>) -> impl Iterator<Item = Task> {
-    let object = Arc::new(object);
-    let (whole, parts) = match plan {
-        None => (
-            Some(Task::File(FileTask {
-                object,
-                ticket,
-                held: None,
-            })),
-            None,
-        ),
-        Some(plan) => (None, Some((Upload::of_file(object, plan, ticket), plan.count()))),
-    };
-    let parts = parts.into_iter().flat_map(|(upload, count)| {
-        (1..=count).map(move |number| {
-            Task::Part(PartTask {
-                upload: upload.clone(),
-                number,
-                held: None,
-            })
+/// The tasks that a large file makes.
+pub fn parts(object: Arc<ObjectSpec>, ticket: Ticket, plan: PartPlan) -> impl Iterator<Item = Task> {
+    let upload = Upload::of_file(object, plan, ticket);
+    (1..=plan.count()).map(move |number| {
+        Task::Part(PartTask {
+            upload: upload.clone(),
+            number,
+            held: None,
         })
-    });
-    whole.into_iter().chain(parts)
+    })
 }
 
 /// Paths as base64 of their bytes: JSON has no other way to carry all of them.

@@ -38,7 +38,7 @@ struct Open {
 pub struct Ticket(Option<Box<Open>>);
 
 impl Ticket {
-    /// Opens the books on a file.
+    /// Opens the books on a file that is expected to have `size_bytes`.
     pub fn new(
         path: &Path,
         key: &str,
@@ -52,6 +52,7 @@ impl Ticket {
             key: key.to_owned(),
             encoded,
             size_bytes,
+            expected_bytes: size_bytes,
             parts: 0,
             attempts: 1,
             elapsed: std::time::Duration::ZERO,

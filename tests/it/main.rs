@@ -28,6 +28,7 @@ mod odd_server;
 mod oddities;
 mod oddities_addresses;
 mod oddities_signing;
+mod presumed_sizes;
 mod process_faults;
 mod refusals;
 mod scene;

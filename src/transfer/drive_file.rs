@@ -1,0 +1,158 @@
+//! Takes a file that one worker has to its outcome: by one PUT, by parts, or by handing its parts out.
+
+use std::sync::Arc;
+
+use super::drive::{RunContext, abort, begin, finish, lost, part, settle};
+use super::file::settle_time;
+use super::step::{Begun, Done, PartDone, Step, StepDone, StepError, Steps};
+use super::task::{Content, FileTask, ObjectSpec, Task, parts};
+use super::ticket::Ticket;
+use crate::event::{Event, Failure, FailureKind, WorkerId};
+use crate::plan::PartPlan;
+use crate::queue::Sender;
+
+/// Times a file that changes while it is read is tried in all.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// What a single PUT came to.
+enum Put {
+    Stored(Done),
+    /// Nothing was sent: so many bytes are too many.
+    TooLarge(u64),
+}
+
+pub(super) async fn drive_file(
+    mut file: FileTask,
+    steps: &dyn Steps,
+    context: &RunContext,
+    worker: WorkerId,
+) {
+    file.ticket.start();
+    file.ticket.note(|record| record.worker = worker);
+    upload_whole(file, 1, steps, context).await;
+}
+
+/// Uploads a file, small or large, again if it changes meanwhile. A large one whose size comes as a surprise goes
+/// back to the queue, in parts.
+pub(super) async fn upload_whole(
+    file: FileTask,
+    first_attempt: u32,
+    steps: &dyn Steps,
+    context: &RunContext,
+) {
+    let FileTask {
+        object,
+        mut ticket,
+        held: _held,
+        queue,
+    } = file;
+    let mut attempt = first_attempt;
+    loop {
+        ticket.note(|record| record.attempts = attempt);
+        let outcome = match (put(&object, steps, context).await, &queue) {
+            (Ok(Put::Stored(done)), _) => Ok(done),
+            (Ok(Put::TooLarge(size_bytes)), Some(queue)) => {
+                return hand_out(&object, ticket, size_bytes, queue, context);
+            }
+            (Ok(Put::TooLarge(_)), None) => by_parts(&object, &mut ticket, steps, context).await,
+            (Err(trouble), _) => Err(trouble),
+        };
+        let again = matches!(outcome, Err(StepError::Changed | StepError::Restart(_)));
+        if !again || attempt >= MAX_ATTEMPTS || !matches!(object.content, Content::Path(_)) {
+            return settle(outcome, ticket, context);
+        }
+        tokio::time::sleep(settle_time(attempt)).await;
+        attempt += 1;
+    }
+}
+
+async fn put(object: &Arc<ObjectSpec>, steps: &dyn Steps, context: &RunContext) -> Result<Put, StepError> {
+    // The file decides by its size now, not the listing: it may have grown or shrunk.
+    if matches!(object.content, Content::Held(_)) && object.size_bytes > context.threshold_bytes {
+        return Ok(Put::TooLarge(object.size_bytes));
+    }
+    let step = Step::Put {
+        object: object.clone(),
+    };
+    match context.run(steps, step).await {
+        Ok(StepDone::Stored(done)) => {
+            context.events.send(Event::Sent {
+                bytes: done.size_bytes,
+            });
+            Ok(Put::Stored(done))
+        }
+        Ok(_) => Err(lost("an answer to another step")),
+        Err(StepError::TooLarge { size_bytes }) => Ok(Put::TooLarge(size_bytes)),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+fn impossible(too_large: &impl ToString) -> StepError {
+    StepError::Failed(Failure::new(FailureKind::KeyRefused, too_large.to_string()))
+}
+
+/// Puts the parts of a large file before all that waits in the queue.
+fn hand_out(
+    object: &ObjectSpec,
+    mut ticket: Ticket,
+    size_bytes: u64,
+    queue: &Sender<Task>,
+    context: &RunContext,
+) {
+    match PartPlan::new(size_bytes, context.part_bytes) {
+        Ok(plan) => {
+            ticket.note(|record| record.size_bytes = size_bytes);
+            let object = ObjectSpec {
+                size_bytes,
+                ..object.clone()
+            };
+            queue.send_first(parts(Arc::new(object), ticket, plan).collect());
+        }
+        Err(too_large) => settle(Err(impossible(&too_large)), ticket, context),
+    }
+}
+
+async fn by_parts(
+    object: &Arc<ObjectSpec>,
+    ticket: &mut Ticket,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<Done, StepError> {
+    let begun = begin(object, None, steps, context).await?;
+    let size_bytes = begun
+        .identity
+        .map_or(object.size_bytes, |identity| identity.size_bytes);
+    let sent = send_all_parts(object, &begun, size_bytes, steps, context).await;
+    let parts = match sent {
+        Ok(parts) => parts,
+        Err(trouble) => {
+            abort(&begun, &object.key, steps, context).await;
+            return Err(trouble);
+        }
+    };
+    ticket.note(|record| record.parts = u32::try_from(parts.len()).unwrap_or(u32::MAX));
+    finish(object.clone(), &begun, parts, steps, context).await
+}
+
+async fn send_all_parts(
+    object: &Arc<ObjectSpec>,
+    begun: &Begun,
+    size_bytes: u64,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<Vec<PartDone>, StepError> {
+    let plan = PartPlan::new(size_bytes, context.part_bytes).map_err(|too_large| impossible(&too_large))?;
+    let mut parts = Vec::with_capacity(plan.count() as usize);
+    for number in 1..=plan.count() {
+        let (offset, length) = plan.range(number);
+        let step = Step::Part {
+            object: object.clone(),
+            begun: begun.clone(),
+            number,
+            offset,
+            length,
+        };
+        parts.push(part(step, steps, context).await?);
+    }
+    Ok(parts)
+}
