@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::input::{PatientReader, identities};
+use super::input::{PatientReader, own_outputs};
 use super::outlet::{Outlet, Way};
 use super::{Input, UploadRequest};
 use crate::config::{StrategyKind, TransferSettings};
@@ -48,16 +48,6 @@ impl Source {
             } => Kind::Entries(from_list(request, base, (list.as_deref(), *separator), cancel)?),
         };
         let choice = Choice::new(&request.config);
-        let own = identities(request.own_outputs.iter().map(PathBuf::as_path));
-        let kind = match kind {
-            Kind::Entries(entries) if !own.is_empty() => {
-                let follow = transfer.follow_symlinks;
-                Kind::Entries(Box::new(
-                    entries.map(move |found| without_own(found, &own, follow)),
-                ))
-            }
-            kind => kind,
-        };
         Ok(Self {
             kind,
             transfer,
@@ -186,21 +176,6 @@ fn from_list(
     )))
 }
 
-/// What this run itself writes changes while it is read, and is no part of the source.
-fn without_own(found: Found, own: &[(u64, u64)], follow_symlinks: bool) -> Found {
-    let Found::File(mut file) = found else {
-        return found;
-    };
-    match file.look(follow_symlinks) {
-        Ok(seen) if own.contains(&seen.identity) => Found::Skipped {
-            path: file.path,
-            reason: SkipReason::OwnOutput,
-        },
-        Ok(_) => Found::File(file),
-        Err(error) => Found::failed(file.path, &error),
-    }
-}
-
 /// What becomes of each entry of a walk.
 struct Feeder<'a> {
     settings: &'a TransferSettings,
@@ -317,7 +292,7 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
     request.config.validate()?;
     let source = Source::open(request, &CancellationToken::new())?;
     source.check(&Choice::new(&request.config))?;
-    let transfer = source.transfer;
+    let (transfer, own) = (source.transfer, own_outputs(request));
     let entries = match source.kind {
         Kind::Entries(entries) => entries,
         Kind::Stdin { key } => {
@@ -333,10 +308,10 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
             Box::new(std::iter::once(Found::File(stream))) as Entries
         }
     };
-    Ok(entries.map(move |found| planned(found, &transfer)))
+    Ok(entries.map(move |found| planned(found, &transfer, &own)))
 }
 
-fn planned(found: Found, settings: &TransferSettings) -> PlannedFile {
+fn planned(found: Found, settings: &TransferSettings, own: &[(u64, u64)]) -> PlannedFile {
     match found {
         Found::Skipped { path, reason } => PlannedFile {
             path,
@@ -346,16 +321,17 @@ fn planned(found: Found, settings: &TransferSettings) -> PlannedFile {
             path,
             action: PlannedAction::Fail(failure),
         },
-        Found::File(file) => planned_file(file, settings),
+        Found::File(file) => planned_file(file, settings, own),
     }
 }
 
-fn planned_file(mut file: SourceFile, settings: &TransferSettings) -> PlannedFile {
-    let size_bytes = match file.look(settings.follow_symlinks) {
-        Ok(seen) => seen.size_bytes,
-        Err(error) => return planned(Found::failed(file.path, &error), settings),
+fn planned_file(mut file: SourceFile, settings: &TransferSettings, own: &[(u64, u64)]) -> PlannedFile {
+    let Seen { size_bytes, identity } = match file.look(settings.follow_symlinks) {
+        Ok(seen) => seen,
+        Err(error) => return planned(Found::failed(file.path, &error), settings, own),
     };
     let action = match shape_of(size_bytes, settings) {
+        _ if own.contains(&identity) => PlannedAction::Skip(SkipReason::OwnOutput),
         Err(failure) => PlannedAction::Fail(failure),
         Ok(shape) => PlannedAction::Upload {
             key: file.key,

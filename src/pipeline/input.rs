@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use tokio_util::sync::CancellationToken;
 
+use super::UploadRequest;
 use crate::transfer::Stopped;
 
 /// How often a reader that waits looks whether the run was stopped.
@@ -74,11 +75,12 @@ impl Read for PatientReader {
     }
 }
 
-/// Device and inode of the regular files among `paths`.
-pub(super) fn identities<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<(u64, u64)> {
+/// Device and inode of the files that this run itself writes.
+pub(super) fn own_outputs(request: &UploadRequest) -> Vec<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
-    paths
-        .into_iter()
+    request
+        .own_outputs
+        .iter()
         .filter_map(|path| fs::metadata(path).ok())
         .filter(fs::Metadata::is_file)
         .map(|metadata| (metadata.dev(), metadata.ino()))

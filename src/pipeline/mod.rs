@@ -33,6 +33,7 @@ use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
 use crate::usage;
 
 use self::batches::batch_limit;
+use self::input::own_outputs;
 use self::mailbox::mailbox;
 
 pub use connect::connect;
@@ -280,7 +281,7 @@ fn prepare(
     config.run.concurrency = Some(choice.concurrency);
     config.run.event_loops = Some(choice.event_loops).filter(|loops| *loops > 0);
     config.run.processes = Some(choice.processes).filter(|processes| *processes > 0);
-    let transfer = TransferShared::new(config.transfer.clone(), connector);
+    let transfer = TransferShared::new(config.transfer.clone(), connector, own_outputs(request));
     let context = StrategyContext {
         tasks,
         run,

@@ -136,7 +136,11 @@ fn set_up(init: &Init, output: &Output, gate: &Arc<ParentsGate>) -> Result<(Clie
         .block_on(Connector::resolve(&config.store, &config.transfer, gate))?;
     let retries = output.clone();
     let observer: RetryObserver = Arc::new(move |notice| say(&retries, &FromChild::Retry(notice)));
-    let transfer = TransferShared::new(config.transfer.clone(), connector.clone());
+    let transfer = TransferShared::new(
+        config.transfer.clone(),
+        connector.clone(),
+        init.own_outputs.clone(),
+    );
     let clients = Clients::new(
         connector.clone(),
         &init.bucket,

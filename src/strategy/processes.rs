@@ -248,5 +248,6 @@ fn init(threads: usize, processes: usize, contact: Contact, context: &StrategyCo
         bucket: context.clients.bucket().to_owned(),
         threads,
         contact,
+        own_outputs: context.transfer.own_outputs().to_vec(),
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Init {
     pub(super) threads: usize,
     /// The first child looks at the bucket; the others are told what it found.
     pub(super) contact: Contact,
+    /// Device and inode of what the run itself writes.
+    pub(super) own_outputs: Vec<(u64, u64)>,
 }
 
 /// See [`Init`].

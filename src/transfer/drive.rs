@@ -271,6 +271,9 @@ pub(super) fn settle(outcome: Result<Done, StepError>, mut ticket: Ticket, conte
         Err(StepError::Exists) => Outcome::Skipped {
             reason: SkipReason::Exists,
         },
+        Err(StepError::OwnOutput) => Outcome::Skipped {
+            reason: SkipReason::OwnOutput,
+        },
         Err(StepError::Cancelled) => Outcome::Cancelled,
         Err(StepError::Changed) => failed(Failure::new(
             FailureKind::Changed,

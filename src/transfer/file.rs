@@ -25,6 +25,11 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
+    /// Device and inode: the same under every name of the file.
+    pub(super) fn node(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// Modification time as rclone writes it into metadata: seconds with nine decimals.
     pub fn mtime_text(&self) -> String {
         let (seconds, nanoseconds) = self.modified;
@@ -41,6 +46,8 @@ impl FileIdentity {
 pub(super) enum ReadTrouble {
     /// It was not the same after as before; worth another try.
     Changed,
+    /// This run itself writes it.
+    OwnOutput,
     /// It cannot be read.
     Failed(Failure),
 }

@@ -28,6 +28,7 @@ impl From<ReadTrouble> for StepError {
     fn from(trouble: ReadTrouble) -> Self {
         match trouble {
             ReadTrouble::Changed => Self::Changed,
+            ReadTrouble::OwnOutput => Self::OwnOutput,
             ReadTrouble::Failed(failure) => Self::Failed(failure),
         }
     }
@@ -102,7 +103,7 @@ impl LocalSteps {
             Content::Path(path) => path,
         };
         let limit = self.shared.settings.multipart_threshold.bytes();
-        let (file, identity) = file::open(path, self.shared.links())?;
+        let (file, identity) = self.shared.open(path)?;
         if identity.size_bytes > limit {
             return Err(StepError::TooLarge {
                 size_bytes: identity.size_bytes,
@@ -166,7 +167,7 @@ impl LocalSteps {
 
     async fn begin(&self, object: &ObjectSpec) -> Result<StepDone, StepError> {
         let identity = match &object.content {
-            Content::Path(path) => Some(file::open(path, self.shared.links())?.1),
+            Content::Path(path) => Some(self.shared.open(path)?.1),
             Content::Held(_) => None,
         };
         self.refuse_existing(&object.key).await?;
@@ -190,7 +191,7 @@ impl LocalSteps {
             Content::Held(body) => (body.clone(), None, None),
             Content::Path(path) => {
                 let held = self.shared.hold(length.min(PART_HOLDS_BYTES)).await;
-                let (file, identity) = file::open(path, self.shared.links())?;
+                let (file, identity) = self.shared.open(path)?;
                 if begun.identity.as_ref() != Some(&identity) {
                     return Err(StepError::Changed);
                 }
@@ -234,7 +235,7 @@ impl LocalSteps {
         parts: Vec<PartDone>,
     ) -> Result<StepDone, StepError> {
         if let Content::Path(path) = &object.content
-            && begun.identity != Some(file::open(path, self.shared.links())?.1)
+            && begun.identity != Some(self.shared.open(path)?.1)
         {
             return Err(StepError::Changed);
         }

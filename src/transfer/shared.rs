@@ -1,11 +1,13 @@
 //! What all workers of one process share: settings and the memory budget.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::file::{FileIdentity, Links};
+use super::file::{self, FileIdentity, Links, ReadTrouble};
 use super::task::ObjectSpec;
 use crate::config::{ObjectAttributes, TransferSettings, VerifyMode};
 use crate::store::{Connector, ObjectProperties, SLICE_BYTES};
@@ -23,11 +25,14 @@ pub struct TransferShared {
     budget: Arc<Semaphore>,
     budget_units: u32,
     batches_failed: AtomicBool,
+    /// Device and inode of what this run itself writes.
+    own_outputs: Vec<(u64, u64)>,
 }
 
 impl TransferShared {
-    /// Shared state with the memory budget of `settings`.
-    pub fn new(settings: TransferSettings, connector: Connector) -> Arc<Self> {
+    /// Shared state with the memory budget of `settings`. Files with the device and inode of one of `own_outputs` are
+    /// not read: they change while they are, and are no part of the source.
+    pub fn new(settings: TransferSettings, connector: Connector, own_outputs: Vec<(u64, u64)>) -> Arc<Self> {
         let budget_units = u32::try_from(settings.memory.bytes() / BUDGET_UNIT_BYTES)
             .unwrap_or(u32::MAX)
             .max(1);
@@ -40,6 +45,7 @@ impl TransferShared {
             budget,
             budget_units,
             batches_failed: AtomicBool::new(false),
+            own_outputs,
         })
     }
 
@@ -72,12 +78,23 @@ impl TransferShared {
         }
     }
 
-    pub(super) fn links(&self) -> Links {
-        if self.settings.follow_symlinks {
+    /// Opens a file of the source.
+    pub(super) fn open(&self, path: &Path) -> Result<(File, FileIdentity), ReadTrouble> {
+        let links = if self.settings.follow_symlinks {
             Links::Follow
         } else {
             Links::Refuse
+        };
+        let (file, identity) = file::open(path, links)?;
+        if self.own_outputs.contains(&identity.node()) {
+            return Err(ReadTrouble::OwnOutput);
         }
+        Ok((file, identity))
+    }
+
+    /// Device and inode of what this run itself writes.
+    pub fn own_outputs(&self) -> &[(u64, u64)] {
+        &self.own_outputs
     }
 
     pub(super) fn verify_mode(&self) -> VerifyMode {

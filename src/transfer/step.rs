@@ -119,6 +119,8 @@ pub enum StepError {
     Restart(Failure),
     /// `--if-none-match` met an object.
     Exists,
+    /// This run itself writes the file.
+    OwnOutput,
     /// This object cannot be uploaded.
     Failed(Failure),
     /// No object can be uploaded: the run ends.
