@@ -125,6 +125,10 @@ pub struct WorkerId {
     pub pid: u32,
 }
 
+/// Target of the log lines that only those want who ask twice (`-vv`). They are of level info: release builds leave
+/// out all that is below.
+pub(crate) const DETAIL: &str = "s3haul::detail";
+
 /// What became of one file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileRecord {
@@ -187,7 +191,7 @@ pub enum Event {
     },
     /// The walk is over: what was discovered is all there is.
     DiscoveryDone,
-    /// Content bytes that the server took (a whole small file, or one part).
+    /// Content bytes of one part that the server took. Those of a file without parts are in its record.
     Sent {
         /// How many.
         bytes: u64,

@@ -12,7 +12,7 @@ use tracing_subscriber::{Layer as _, fmt};
 
 use super::printer::{self, FirstFailure};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{FileRecord, Outcome};
+use crate::event::{DETAIL, FileRecord, Outcome};
 
 /// Our own targets at `level`; the SDK, HTTP and TLS never below warnings, because their traces print what
 /// should stay secret.
@@ -80,19 +80,19 @@ pub(super) fn output_error() -> Option<Error> {
     Some(cannot(path, error).with_hint("what the command did stands; only its log is incomplete"))
 }
 
-/// `verbosity` 0 shows warnings, 1 what happens to files, 2 requests. Errors when the log file cannot be opened.
+/// `verbosity` 0 shows warnings, 1 what happens to files, 2 details. Errors when the log file cannot be opened.
 pub(super) fn init(verbosity: u8, log_file: Option<&Path>) -> Result<()> {
-    let level = match verbosity {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
+    let course = format!("info,{DETAIL}=off");
+    let (to_people_level, to_file_level) = match verbosity {
+        0 => ("warn", course.as_str()),
+        1 => (course.as_str(), course.as_str()),
+        _ => ("info", "info"),
     };
     let to_people = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(printer::has_color())
         .with_target(false)
-        .with_filter(filter(&format!("{level},{RUN}=off")));
+        .with_filter(filter(&format!("{to_people_level},{RUN}=off")));
     let to_file = log_file
         .map(|path| {
             let file = OpenOptions::new()
@@ -101,11 +101,10 @@ pub(super) fn init(verbosity: u8, log_file: Option<&Path>) -> Result<()> {
                 .open(path)
                 .map_err(|error| cannot(path, error))?;
             let _ = LOG_FILE.set(path.to_owned());
-            let level = if verbosity == 0 { "info" } else { level };
             Ok(fmt::layer()
                 .with_writer(Mutex::new(LogFile(file)))
                 .with_ansi(false)
-                .with_filter(filter(level)))
+                .with_filter(filter(to_file_level)))
         })
         .transpose()?;
     // A second call, as in tests, keeps the first subscriber.

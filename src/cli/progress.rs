@@ -76,6 +76,9 @@ impl Progress {
                 counts.files_ended += 1;
                 let others = counts.bytes_found.saturating_sub(record.expected_bytes);
                 counts.bytes_found = others + record.size_bytes;
+                if record.parts == 0 && matches!(record.outcome, Outcome::Done { .. }) {
+                    counts.bytes_sent += record.size_bytes;
+                }
                 counts.failed += u64::from(matches!(record.outcome, Outcome::Failed { .. }));
             }
         }

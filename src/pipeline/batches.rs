@@ -3,6 +3,7 @@
 use super::{UploadRequest, unless_stopped};
 use crate::config::BatchSmall;
 use crate::error::Result;
+use crate::event::DETAIL;
 use crate::store::explain;
 use crate::strategy::StrategyContext;
 use crate::transfer::probe_batches;
@@ -35,7 +36,7 @@ pub(super) fn batch_limit(request: &UploadRequest, context: &StrategyContext) ->
             Ok(None)
         }
         Some(reason) => {
-            tracing::debug!(reason, "small files go one by one, not in batches");
+            tracing::info!(target: DETAIL, reason, "small files go one by one, not in batches");
             Ok(None)
         }
     }

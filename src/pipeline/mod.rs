@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{BucketPolicy, Config, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Event;
+use crate::event::{DETAIL, Event};
 use crate::queue;
 use crate::report::{Collector, Ending, RunSummary};
 use crate::source::{Filter, S3Url};
@@ -318,7 +318,7 @@ fn sweep(context: &StrategyContext) {
     let aborted = AtomicUsize::new(0);
     let count = |outcome: StoreResult<()>| match outcome {
         Ok(()) => _ = aborted.fetch_add(1, Ordering::Relaxed),
-        Err(error) => tracing::debug!(%error, "an upload stays open"),
+        Err(error) => tracing::info!(target: DETAIL, %error, "an upload stays open"),
     };
     context.clients.host().runtime.block_on(async {
         let aborts = begun

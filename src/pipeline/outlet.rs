@@ -35,6 +35,32 @@ struct Planned {
     way: Way,
 }
 
+impl Planned {
+    /// Itself, or its parts. What is presumed gets a way back to the queue that it stands in.
+    fn into_tasks(self, queue: &Arc<Sender<Task>>) -> impl Iterator<Item = Task> + use<> {
+        let Self { object, ticket, way } = self;
+        let object = Arc::new(object);
+        let (whole, in_parts) = match way {
+            Way::Parts(plan) => (None, Some(parts(object, ticket, plan))),
+            Way::Whole => (Some(FileTask::new(object, ticket)), None),
+            Way::Presumed => {
+                let queue = Some(queue.clone());
+                (
+                    Some(FileTask {
+                        queue,
+                        ..FileTask::new(object, ticket)
+                    }),
+                    None,
+                )
+            }
+        };
+        whole
+            .map(Task::File)
+            .into_iter()
+            .chain(in_parts.into_iter().flatten())
+    }
+}
+
 /// See the module. A task that nobody takes settles itself when it is dropped.
 pub(super) struct Outlet<'a> {
     tasks: &'a Arc<Sender<Task>>,
@@ -87,32 +113,21 @@ impl<'a> Outlet<'a> {
         if self.sorts {
             largest_first(&mut files, |file| file.object.size_bytes);
         }
-        for Planned { object, ticket, way } in files {
-            let object = Arc::new(object);
-            let is_gathered = matches!(way, Way::Whole) && self.is_gathered(&object);
-            let sent = match way {
-                Way::Parts(plan) => parts(object, ticket, plan).try_for_each(|part| self.tasks.send(part)),
-                Way::Whole if is_gathered => {
-                    self.gather(FileTask::new(object, ticket));
-                    Ok(())
-                }
-                Way::Whole => self.tasks.send(Task::File(FileTask::new(object, ticket))),
-                Way::Presumed => {
-                    let file = FileTask {
-                        queue: Some(self.tasks.clone()),
-                        ..FileTask::new(object, ticket)
-                    };
-                    self.tasks.send(Task::File(file))
-                }
-            };
-            if sent.is_err() {
-                return;
-            }
+        let is_gathered = |file: &Planned| self.is_gathered(file);
+        let (gathered, others): (Vec<_>, Vec<_>) = files.into_iter().partition(is_gathered);
+        let tasks = self.tasks;
+        // What nobody takes any more settles itself.
+        let _ = tasks.send_all(others.into_iter().flat_map(|file| file.into_tasks(tasks)));
+        for Planned { object, ticket, .. } in gathered {
+            self.gather(FileTask::new(Arc::new(object), ticket));
         }
     }
 
-    fn is_gathered(&self, object: &ObjectSpec) -> bool {
-        self.batch_limit.is_some_and(|limit| object.size_bytes <= limit) && can_be_in_a_batch(&object.key)
+    fn is_gathered(&self, file: &Planned) -> bool {
+        let is_small = self
+            .batch_limit
+            .is_some_and(|limit| file.object.size_bytes <= limit);
+        is_small && matches!(file.way, Way::Whole) && can_be_in_a_batch(&file.object.key)
     }
 
     fn gather(&mut self, file: FileTask) {
@@ -131,18 +146,16 @@ impl<'a> Outlet<'a> {
     fn send_batches(&mut self) {
         let mut files = std::mem::take(&mut self.gathered);
         files.sort_unstable_by(|a, b| a.object.key.cmp(&b.object.key));
-        for mut batch in cut(files, |file| file.object.size_bytes) {
-            let task = match (batch.len(), batch.pop()) {
+        let batches = cut(files, |file| file.object.size_bytes).into_iter();
+        let _ = self
+            .tasks
+            .send_all(batches.map(|mut batch| match (batch.len(), batch.pop()) {
                 (1, Some(file)) => Task::File(file),
                 (_, last) => {
                     batch.extend(last);
                     Task::Batch(batch)
                 }
-            };
-            if self.tasks.send(task).is_err() {
-                return;
-            }
-        }
+            }));
     }
 }
 

@@ -11,6 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+/// Items that change hands under one lock.
+const TOGETHER: usize = 32;
+
 /// What a queued item weighs.
 pub trait Weigh {
     /// Bytes of memory that it holds while it waits.
@@ -111,20 +114,41 @@ impl<T: Weigh> Sender<T> {
     /// # Errors
     /// Gives the item back when there is no receiver left.
     pub fn send(&self, item: T) -> Result<(), T> {
+        self.send_all(std::iter::once(item))
+    }
+
+    /// The same for many, [`TOGETHER`] under one lock.
+    ///
+    /// # Errors
+    /// Gives the item back for which there is no receiver left; those behind it are not asked for.
+    pub fn send_all(&self, items: impl IntoIterator<Item = T>) -> Result<(), T> {
+        let mut items = items.into_iter().fuse().peekable();
+        while items.peek().is_some() {
+            self.send_some(items.by_ref().take(TOGETHER))?;
+        }
+        Ok(())
+    }
+
+    fn send_some(&self, items: impl Iterator<Item = T>) -> Result<(), T> {
         let shared = &self.0;
-        let weight = item.weight_bytes();
         let mut state = shared.state();
-        while state.receivers > 0 && !shared.fits(&state, weight) {
-            state.is_blocked = true;
-            state = shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        for item in items {
+            let weight = item.weight_bytes();
+            while state.receivers > 0 && !shared.fits(&state, weight) {
+                state.is_blocked = true;
+                shared.filled.notify_waiters();
+                state = shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.receivers == 0 {
+                // Dropping the others may need this queue again.
+                drop(state);
+                return Err(item);
+            }
+            state.bytes += weight;
+            state.items.push_back((weight, item));
         }
-        if state.receivers == 0 {
-            return Err(item);
-        }
-        state.bytes += weight;
-        state.items.push_back((weight, item));
         drop(state);
-        shared.filled.notify_one();
+        shared.filled.notify_waiters();
         Ok(())
     }
 
@@ -156,17 +180,30 @@ impl<T> Sender<T> {
 
 impl<T> Receiver<T> {
     /// What [`Self::receive`] would return; none while it would have to wait.
-    pub fn receive_now(&self) -> Option<Option<T>> {
+    fn receive_now(&self) -> Option<Option<T>> {
         let mut state = self.0.state();
-        let Some((weight, item)) = state.items.pop_front() else {
-            return state.closed.then_some(None);
-        };
+        match self.take(&mut state) {
+            Some(item) => Some(Some(item)),
+            None => state.closed.then_some(None),
+        }
+    }
+
+    /// Moves what may be taken at once into `hand`, if anything is there now: at most [`TOGETHER`] items, and fewer
+    /// when little is left, so that each of `takers` finds something.
+    pub fn receive_some(&self, takers: usize, hand: &mut VecDeque<T>) {
+        let mut state = self.0.state();
+        let fair = state.items.len() / (4 * takers.max(1));
+        hand.extend((0..fair.clamp(1, TOGETHER)).map_while(|_| self.take(&mut state)));
+    }
+
+    fn take(&self, state: &mut State<T>) -> Option<T> {
+        let (weight, item) = state.items.pop_front()?;
         state.bytes -= weight;
-        if state.is_blocked && self.0.is_half_empty(&state) {
+        if state.is_blocked && self.0.is_half_empty(state) {
             state.is_blocked = false;
             self.0.room.notify_one();
         }
-        Some(Some(item))
+        Some(item)
     }
 
     /// The next item, or `None` when the queue is closed and empty. Cancel-safe: a dropped wait takes nothing.
@@ -283,6 +320,19 @@ mod tests {
         let (sender, receiver) = bounded(1, 10);
         drop(receiver);
         assert_eq!(sender.send(Item(1)), Err(Item(1)));
+    }
+
+    #[test]
+    fn many_change_hands_at_once_and_nobody_takes_all() {
+        let (sender, receiver) = bounded(1_000, usize::MAX);
+        sender.send_all((0..200).map(Item)).expect("room");
+        let (mut hand, mut sizes) = (VecDeque::new(), Vec::new());
+        while sizes.last() != Some(&0) {
+            receiver.receive_some(2, &mut hand);
+            sizes.push(hand.drain(..).count());
+        }
+        assert_eq!(sizes.iter().sum::<usize>(), 200);
+        assert_eq!((sizes[0], sizes[sizes.len() - 2]), (200 / 8, 1));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::connection::ConnectionControl;
 use super::counters::Meter;
 use super::fault::{FaultAction, Faults};
 use super::reply;
+use crate::event::DETAIL;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -52,7 +53,7 @@ impl Gateway {
             None => self.serve(request, Flip::Never, 0).await,
             Some(action) => {
                 self.meter.fault();
-                tracing::debug!(kind = target.kind, ?action, "injecting a fault");
+                tracing::info!(target: DETAIL, kind = target.kind, ?action, "injecting a fault");
                 self.misbehave(action, request, &control).await?
             }
         };

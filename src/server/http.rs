@@ -4,6 +4,7 @@
 
 use super::connection::{Connection, ConnectionControl};
 use super::gateway::Gateway;
+use crate::event::DETAIL;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -47,7 +48,7 @@ pub(super) async fn run(listener: TcpListener, gateway: Arc<Gateway>, mut stop: 
 async fn serve(stream: TcpStream, gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>) {
     let open = gateway.meter.connection();
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+        tracing::info!(target: DETAIL, %error, "cannot set TCP_NODELAY");
     }
     let control = ConnectionControl::default();
     let io = TokioIo::new(Connection::new(stream, control.clone()));
@@ -65,7 +66,7 @@ async fn serve(stream: TcpStream, gateway: Arc<Gateway>, mut stop: watch::Receiv
         }
     };
     if let Err(error) = result {
-        tracing::debug!(%error, connection = number, "connection ended");
+        tracing::info!(target: DETAIL, %error, connection = number, "connection ended");
     }
     drop(open);
 }

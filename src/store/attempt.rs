@@ -1,5 +1,6 @@
 //! One request under the stall limits, whichever engine sends it, and what is learnt from its failure.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use super::body::Progress;
@@ -20,11 +21,12 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Runs `request`. Corrects the clock and forgets expired credentials, so that a retry can succeed.
+    /// Runs `request`, which is pinned where it was made: a future that is handed on by value is there twice. Corrects
+    /// the clock and forgets expired credentials, so that a retry can succeed.
     pub(super) async fn run<T>(
         &self,
         resolved: &Resolved,
-        request: impl Future<Output = StoreResult<T>>,
+        request: Pin<&mut impl Future<Output = StoreResult<T>>>,
     ) -> StoreResult<T> {
         let drain = self.body_bytes.min(KERNEL_BUFFER_BYTES) / self.limits.slowest_link.bytes().max(1);
         let answer_limit = self.answer_limit + Duration::from_secs(drain);

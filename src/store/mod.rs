@@ -20,9 +20,12 @@ mod proof;
 mod resolved;
 mod retry;
 mod sdk;
+mod signer;
 mod strays;
+mod target;
 mod throttle;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -64,9 +67,20 @@ pub struct ObjectProperties {
     /// What the user asked for, the same for all objects of a run.
     pub attributes: Arc<ObjectAttributes>,
     /// MIME type.
-    pub content_type: String,
+    pub content_type: Cow<'static, str>,
     /// Metadata of this object alone, such as `mtime`.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: Vec<(&'static str, String)>,
+}
+
+impl ObjectProperties {
+    /// Metadata of the run, and then its own, which counts where both have a name.
+    pub(crate) fn all_metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_run = self.attributes.metadata.iter();
+        let own = self.metadata.iter();
+        of_run
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .chain(own.map(|(name, value)| (*name, value.as_str())))
+    }
 }
 
 /// A whole object in one request.

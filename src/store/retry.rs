@@ -16,7 +16,7 @@ use super::{
     PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart, abort_strays,
 };
 use crate::config::{ChecksumAlgorithm, DEFAULT_RETRIES, RetrySettings};
-use crate::event::RetryNotice;
+use crate::event::{DETAIL, RetryNotice};
 
 /// Hears of every request that will be tried again.
 pub type RetryObserver = Arc<dyn Fn(RetryNotice) + Send + Sync>;
@@ -144,7 +144,7 @@ impl Retrying {
                     ..error
                 });
             };
-            tracing::debug!(operation, place, attempt = history.tries, %error, ?delay, "request will be tried again");
+            tracing::info!(target: DETAIL, operation, place, attempt = history.tries, %error, ?delay, "request will be tried again");
             (self.observer)(RetryNotice {
                 operation: operation.to_owned(),
                 place: place.to_owned(),
@@ -192,7 +192,7 @@ impl ObjectStore for Retrying {
             let clean_up = abort_strays(self, &request.key, known, started);
             let cleaned = tokio::time::timeout(CLEAN_UP_LIMIT, clean_up).await;
             if !matches!(cleaned, Ok(Ok(()))) {
-                tracing::debug!(request.key, ?cleaned, "an upload may stay open on the server");
+                tracing::info!(target: DETAIL, key = request.key, ?cleaned, "an upload may stay open on the server");
             }
         }
         outcome

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{ObjectStore, StoreResult};
+use crate::event::DETAIL;
 
 /// Between sending a request and the server's noting it down; listings give seconds on some servers.
 const SLACK: Duration = Duration::from_secs(2);
@@ -27,7 +28,7 @@ pub async fn abort_strays(
             && upload.age.is_some_and(|age| age <= youngest)
     });
     for upload in ours {
-        tracing::debug!(
+        tracing::info!(target: DETAIL,
             key,
             upload_id = upload.upload_id,
             "an upload whose name was lost is aborted"

@@ -4,7 +4,8 @@
 //! are read there too. Workers and their connections stay on the loop they began on, so that loops have nothing
 //! to wait for from each other but the queue. How many workers there are follows the gauge.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -15,6 +16,7 @@ use super::gauge::{Controller, Gauge, gauge};
 use super::worker_loop::{do_task, on_threads_and_here};
 use super::{Strategy, StrategyContext};
 use crate::error::Result;
+use crate::queue::Receiver;
 use crate::transfer::Task;
 
 pub(super) struct EventLoops;
@@ -86,10 +88,28 @@ enum Ended {
     Done,
 }
 
-/// Workers of one loop by slot. A loop stays on its thread, so a cell is enough.
+/// What the workers of one loop share. A loop stays on its thread, so cells are enough.
 struct Staff {
     place: Place,
     count: Cell<usize>,
+    /// Tasks that were taken from the queue together.
+    hand: RefCell<VecDeque<Task>>,
+}
+
+impl Staff {
+    /// A task that is there now. `all` workers, on all loops, are to find one.
+    fn task(&self, tasks: &Receiver<Task>, all: usize) -> Option<Task> {
+        let mut hand = self.hand.borrow_mut();
+        if hand.is_empty() {
+            tasks.receive_some(all, &mut hand);
+        }
+        hand.pop_front()
+    }
+
+    /// Whether a worker has to stay although the window has shrunk: nobody else has what is in this loop's hand.
+    fn is_last_with_work(&self) -> bool {
+        self.count.get() == 1 && !self.hand.borrow().is_empty()
+    }
 }
 
 /// Counts a worker for as long as it exists.
@@ -118,6 +138,7 @@ async fn one_loop(place: Place, gauge: &Gauge, clients: &Clients, context: &Stra
     let staff = Staff {
         place,
         count: Cell::new(0),
+        hand: RefCell::default(),
     };
     let mut taken = Vec::new();
     let mut running = FuturesUnordered::new();
@@ -170,9 +191,9 @@ async fn work(
     let clients = clients.for_worker()?;
     let pace = context.clients.connector().pace();
     let worker = slot * place.loops + place.number;
-    while staff.count.get() <= place.share(gauge.size()) {
-        let task = match context.tasks.receive_now() {
-            Some(task) => task,
+    while staff.count.get() <= place.share(gauge.size()) || staff.is_last_with_work() {
+        let task = match staff.task(&context.tasks, gauge.size()) {
+            Some(task) => Some(task),
             None => {
                 gauge.starve();
                 context.tasks.receive().await

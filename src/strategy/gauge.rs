@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::window::{Sample, Window};
+use crate::event::DETAIL;
 use crate::store::Pace;
 
 /// An hour; what takes longer counts as that.
@@ -164,7 +165,7 @@ impl Controller {
             refused_before = refused;
             gauge.begin_anew();
             if window.size() != before {
-                tracing::debug!(before, after = window.size(), ?sample, "the window changes");
+                tracing::info!(target: DETAIL, before, after = window.size(), ?sample, "the window changes");
                 self.note(began, window.size());
                 let _ = self.size.send(window.size());
             }

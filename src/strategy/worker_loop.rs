@@ -11,7 +11,7 @@ use super::clients::{Clients, WorkerClients, own_runtime};
 use super::evidence::Evidence;
 use crate::config::{ClientMode, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::WorkerId;
+use crate::event::{DETAIL, WorkerId};
 use crate::transfer::{LocalSteps, Task, drive};
 
 /// The id of an in-process worker.
@@ -41,7 +41,7 @@ pub(super) async fn do_task(
     let _in_flight = context.evidence.take_up(worker);
     let steps = LocalSteps::new(clients.for_task()?, context.transfer.clone());
     let strategy = context.config.run.strategy.map_or("auto", StrategyKind::name);
-    let span = tracing::debug_span!("task", worker, strategy, key = task.key());
+    let span = tracing::info_span!(target: DETAIL, "task", worker, strategy, key = task.key());
     let done = AssertUnwindSafe(drive(task, &steps, &context.run, in_process(worker)).instrument(span));
     if done.catch_unwind().await.is_err() {
         tracing::error!(worker, "a task panicked; its file is recorded as failed");

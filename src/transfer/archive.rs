@@ -4,7 +4,6 @@
 //! entry. What an object carries beside its bytes stands in PAX records named `minio.metadata.<header>`. Called by
 //! `batch.rs` and `batch_probe.rs`.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -79,11 +78,13 @@ impl<'a> Archive<'a> {
         let name = key
             .strip_prefix(self.directory)
             .ok_or(io::ErrorKind::InvalidInput)?;
-        let own = properties.metadata.iter();
-        let metadata = own.chain(&properties.attributes.metadata);
         let records: Vec<(String, &[u8])> =
             std::iter::once(("content-type".to_owned(), properties.content_type.as_bytes()))
-                .chain(metadata.map(|(name, value)| (format!("x-amz-meta-{name}"), value.as_bytes())))
+                .chain(
+                    properties
+                        .all_metadata()
+                        .map(|(name, value)| (format!("x-amz-meta-{name}"), value.as_bytes())),
+                )
                 .map(|(name, value)| (format!("minio.metadata.{name}"), value))
                 .collect();
         self.tar
@@ -111,14 +112,14 @@ impl<'a> Archive<'a> {
         } = self;
         let body = Body::Bytes(Bytes::from(tar.into_inner()?));
         let checksum = of_body(algorithm, &body).map_err(io::Error::other)?;
-        let mut metadata = BTreeMap::from([
-            ("snowball-auto-extract".to_owned(), "true".to_owned()),
+        let mut metadata = vec![
+            ("snowball-auto-extract", "true".to_owned()),
             // One that cannot be stored must not keep the others from it.
-            ("minio-snowball-ignore-errors".to_owned(), "true".to_owned()),
-        ]);
+            ("minio-snowball-ignore-errors", "true".to_owned()),
+        ];
         if !directory.is_empty() {
             // Rights may hold below a prefix only, and MinIO asks for them by this.
-            metadata.insert("minio-snowball-prefix".to_owned(), directory.to_owned());
+            metadata.push(("minio-snowball-prefix", directory.to_owned()));
         }
         let request = PutObject {
             key: format!("{directory}.s3haul-batch-{:016x}.tar", fastrand::u64(..)),
@@ -126,7 +127,7 @@ impl<'a> Archive<'a> {
             checksum,
             expected_etag: None,
             properties: ObjectProperties {
-                content_type: "application/x-tar".to_owned(),
+                content_type: "application/x-tar".into(),
                 metadata,
                 ..ObjectProperties::default()
             },
@@ -264,7 +265,7 @@ mod tests {
         let mut archive = Archive::new("x/", 0);
         let properties = ObjectProperties {
             content_type: "text/plain".into(),
-            metadata: BTreeMap::from([("mtime".to_owned(), "1.5".to_owned())]),
+            metadata: vec![("mtime", "1.5".to_owned())],
             ..ObjectProperties::default()
         };
         let long = format!("x/{}/\u{e9}", "long".repeat(60));
@@ -273,7 +274,8 @@ mod tests {
         assert!(archive.add("y", b"", &properties).is_err());
         let (request, packed) = archive.finish(ChecksumAlgorithm::Crc32).expect("finishes");
         assert_eq!(packed.len(), 2);
-        assert_eq!(request.properties.metadata["minio-snowball-prefix"], "x/");
+        let prefix = ("minio-snowball-prefix", "x/".to_owned());
+        assert!(request.properties.metadata.contains(&prefix));
         let Body::Bytes(bytes) = &request.body else {
             panic!("in memory");
         };

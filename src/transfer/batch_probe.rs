@@ -2,8 +2,6 @@
 //!
 //! Called by the pipeline, once a run, when batches are wanted.
 
-use std::collections::BTreeMap;
-
 use super::archive::{Archive, are_stored};
 use super::shared::TransferShared;
 use crate::store::{ListRequest, ObjectProperties, ObjectStore, ServerKind, StoreResult};
@@ -39,8 +37,8 @@ async fn try_out(
     let no = |reason: &str| Ok(Some(reason.to_owned()));
     let algorithm = shared.settings.checksum;
     let properties = ObjectProperties {
-        content_type: "text/plain".to_owned(),
-        metadata: BTreeMap::from([("mtime".to_owned(), MTIME.to_owned())]),
+        content_type: "text/plain".into(),
+        metadata: vec![("mtime", MTIME.to_owned())],
         ..ObjectProperties::default()
     };
     let mut archive = Archive::new(place, 0);

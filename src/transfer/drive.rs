@@ -15,7 +15,7 @@ use super::step::{
 };
 use super::task::{Content, FileTask, ObjectSpec, PartTask, Task};
 use super::ticket::{EventSender, Ticket};
-use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason, WorkerId};
+use crate::event::{DETAIL, Event, Failure, FailureKind, Outcome, SkipReason, WorkerId};
 use crate::plan::PartPlan;
 
 /// Time that giving an upload up may take while the run goes on, and when it is to stop.
@@ -205,7 +205,7 @@ async fn conclude(
         // One worker sends it alone this time: rare, and simpler than sending its parts through the queue.
         tokio::time::sleep(settle_time(1)).await;
         let file = FileTask::new(upload.object.clone(), ticket);
-        return upload_whole(file, 2, steps, context).await;
+        return Box::pin(upload_whole(file, 2, steps, context)).await;
     }
     settle(outcome, ticket, context);
 }
@@ -250,7 +250,7 @@ pub(super) async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: 
     };
     match tokio::time::timeout(limit, steps.run(step)).await {
         Ok(Ok(_)) => context.open_uploads.remove(&begun.upload_id),
-        outcome => tracing::debug!(
+        outcome => tracing::info!(target: DETAIL,
             key,
             ?outcome,
             "abort failed; it is tried again at the end of the run"

@@ -6,7 +6,7 @@ use super::drive::{RunContext, settle};
 use super::drive_file::upload_whole;
 use super::step::{Step, StepDone, StepError, Steps, run_unless_cancelled};
 use super::task::FileTask;
-use crate::event::{Event, WorkerId};
+use crate::event::{DETAIL, WorkerId};
 
 pub(super) async fn drive_batch(
     mut files: Vec<FileTask>,
@@ -29,7 +29,7 @@ pub(super) async fn drive_batch(
             return;
         }
         Err(trouble) => {
-            tracing::debug!(
+            tracing::info!(target: DETAIL,
                 ?trouble,
                 files = files.len(),
                 "a batch failed; its files go one by one"
@@ -41,9 +41,6 @@ pub(super) async fn drive_batch(
     for (mut file, stored) in files.into_iter().zip(outcomes) {
         match stored {
             Some(done) => {
-                context.events.send(Event::Sent {
-                    bytes: done.size_bytes,
-                });
                 file.ticket.note(|record| record.batched = true);
                 settle(Ok(done), file.ticket, context);
             }

@@ -7,7 +7,7 @@ use super::file::settle_time;
 use super::step::{Begun, Done, PartDone, Step, StepDone, StepError, Steps};
 use super::task::{Content, FileTask, ObjectSpec, Task, parts};
 use super::ticket::Ticket;
-use crate::event::{Event, Failure, FailureKind, WorkerId};
+use crate::event::{Failure, FailureKind, WorkerId};
 use crate::plan::PartPlan;
 use crate::queue::Sender;
 
@@ -75,12 +75,7 @@ async fn put(object: &Arc<ObjectSpec>, steps: &dyn Steps, context: &RunContext) 
         object: object.clone(),
     };
     match context.run(steps, step).await {
-        Ok(StepDone::Stored(done)) => {
-            context.events.send(Event::Sent {
-                bytes: done.size_bytes,
-            });
-            Ok(Put::Stored(done))
-        }
+        Ok(StepDone::Stored(done)) => Ok(Put::Stored(done)),
         Ok(_) => Err(lost("an answer to another step")),
         Err(StepError::TooLarge { size_bytes }) => Ok(Put::TooLarge(size_bytes)),
         Err(trouble) => Err(trouble),

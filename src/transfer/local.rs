@@ -11,7 +11,7 @@ use super::shared::{PART_HOLDS_BYTES, TransferShared};
 use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
 use super::task::{Content, ObjectSpec};
 use super::verify::Expected;
-use crate::event::{Failure, FailureKind};
+use crate::event::{DETAIL, Failure, FailureKind};
 use crate::store::checksum::{of_body, of_parts};
 use crate::store::{
     Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectStore, PutObject,
@@ -293,7 +293,7 @@ impl LocalSteps {
             .await?
             == Some(true)
         {
-            tracing::debug!(key = expected.key, %error, "complete seemed to fail, but the object is there");
+            tracing::info!(target: DETAIL, key = expected.key, %error, "complete seemed to fail, but the object is there");
             return self.stored_by_head(expected).await;
         }
         Err(lost_upload(error))

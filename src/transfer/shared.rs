@@ -110,12 +110,15 @@ impl TransferShared {
         object: &ObjectSpec,
         identity: Option<&FileIdentity>,
     ) -> ObjectProperties {
-        let content_type = self.attributes.content_type.clone().unwrap_or_else(|| {
-            let guessed = mime_guess::from_path(&object.key).first_raw();
-            guessed.unwrap_or("application/octet-stream").to_owned()
-        });
+        let content_type = match &self.attributes.content_type {
+            Some(asked_for) => asked_for.clone().into(),
+            None => mime_guess::from_path(&object.key)
+                .first_raw()
+                .unwrap_or("application/octet-stream")
+                .into(),
+        };
         let metadata = identity
-            .map(|identity| ("mtime".to_owned(), identity.mtime_text()))
+            .map(|identity| ("mtime", identity.mtime_text()))
             .into_iter()
             .collect();
         ObjectProperties {

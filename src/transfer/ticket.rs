@@ -48,7 +48,7 @@ impl Ticket {
         cancel: CancellationToken,
     ) -> Self {
         let record = FileRecord {
-            path: path.display().to_string(),
+            path: path.to_string_lossy().into_owned(),
             key: key.to_owned(),
             encoded,
             size_bytes,

@@ -5,6 +5,7 @@
 use super::books::Books;
 use super::head::{self, Head};
 use super::{DiscardConfig, answer};
+use crate::event::DETAIL;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ struct Connection<'shop> {
 pub(super) async fn serve(stream: TcpStream, shop: std::rc::Rc<Shop>) {
     let open = shop.books.connection();
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+        tracing::info!(target: DETAIL, %error, "cannot set TCP_NODELAY");
     }
     let mut connection = Connection {
         stream,
@@ -55,7 +56,7 @@ pub(super) async fn serve(stream: TcpStream, shop: std::rc::Rc<Shop>) {
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
-                tracing::debug!(%error, "connection ended");
+                tracing::info!(target: DETAIL, %error, "connection ended");
                 break;
             }
         }

@@ -1,10 +1,11 @@
 //! What the server answers to a PUT.
 
-use http::{HeaderMap, Response};
+use http::header::{AsHeaderName, ETAG};
+use http::{HeaderMap, HeaderName, Response};
 use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 
-use super::request::checksum_header;
+use super::request::{ENCRYPTION, checksum_header};
 use crate::config::ChecksumAlgorithm;
 use crate::store::answer::ErrorAnswer;
 use crate::store::http::{AnswerBody, failed, is_html};
@@ -37,14 +38,15 @@ pub(super) async fn stored(
     if is_html(&head.headers) {
         return Err(StoreError::html());
     }
-    let checksum = header(checksum_header(algorithm)).map(|value| Checksum {
+    let known = |name: HeaderName| text(&head.headers, name);
+    let checksum = known(HeaderName::from_static(checksum_header(algorithm))).map(|value| Checksum {
         algorithm,
         value: value.to_owned(),
     });
-    check_stored(header("etag"), checksum, header("x-amz-server-side-encryption"))
+    check_stored(known(ETAG), checksum, known(ENCRYPTION))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

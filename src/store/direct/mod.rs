@@ -7,9 +7,9 @@
 
 mod answer;
 mod request;
-mod signer;
 mod trailer;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,8 +17,7 @@ use async_trait::async_trait;
 use http::HeaderName;
 use http::header::{CONTENT_ENCODING, IF_NONE_MATCH};
 
-use self::request::{Draft, Target, checksum_header};
-use self::signer::Signer;
+use self::request::{Draft, checksum_header};
 use self::trailer::UNSIGNED_WITH_TRAILER;
 use super::attempt::Attempt;
 use super::body::{FrameBody, Progress, SLICE_BYTES};
@@ -27,11 +26,14 @@ use super::connector::Shared;
 use super::http::{Pool, RequestBody};
 use super::resolved::Resolved;
 use super::sdk::SdkStore;
+use super::signer::Signer;
+use super::target::Target;
 use super::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
     PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
+use crate::event::DETAIL;
 
 pub(super) use self::trailer::TrailerBody;
 
@@ -157,13 +159,13 @@ impl DirectStore {
             answer_limit: self.limits.answer_limit,
             limits: &self.limits,
         };
-        let exchange = async {
+        let exchange = pin!(async {
             let now = self.resolved.now();
             let signing = identity.as_ref().map(|identity| (&self.signer, &**identity));
             let request = draft.finish(wire_body, payload_hash, signing, now)?;
             let response = self.pool.send(&self.target.address, request).await?;
             answer::stored(response, algorithm).await
-        };
+        });
         attempt.run(&self.resolved, exchange).await
     }
 }
@@ -202,7 +204,7 @@ impl ObjectStore for DirectStore {
             if !matches!(&outcome, Err(error) if error.kind == StoreErrorKind::Refused) {
                 return outcome;
             }
-            tracing::debug!(?outcome, "the server does not take a checksum behind a body");
+            tracing::info!(target: DETAIL, ?outcome, "the server does not take a checksum behind a body");
             self.shared.refuses_trailers.store(true, Ordering::Relaxed);
         }
         let checksum = of_body(request.algorithm, &request.body)?;

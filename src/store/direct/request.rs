@@ -1,52 +1,21 @@
-//! A request in the making: target, headers, signature.
+//! A request in the making: headers, signature.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_sdk_s3::config::endpoint::Endpoint;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
-use super::signer::{Signer, ToSign, UNSIGNED_PAYLOAD, percent_encode};
 use crate::config::ChecksumAlgorithm;
-use crate::store::http::{Address, RequestBody};
+use crate::store::http::RequestBody;
 use crate::store::sdk::tagging;
+use crate::store::signer::{Signer, ToSign, percent_encode};
+use crate::store::target::Target;
 use crate::store::{Checksum, ObjectProperties, StoreError, StoreErrorKind, StoreResult};
 
 const OUR_NAME: &str = concat!("s3haul/", env!("CARGO_PKG_VERSION"), " (direct)");
-
-/// Where the requests of one bucket go.
-pub(super) struct Target {
-    pub(super) address: Address,
-    /// As in the `Host` header.
-    host: HeaderValue,
-    /// Path before the key, without a `/` at its end.
-    path: String,
-    /// Region to sign for.
-    pub(super) region: String,
-}
-
-impl Target {
-    /// `None` where the endpoint wants anything but plain Signature Version 4 for S3.
-    pub(super) fn of(endpoint: &Endpoint) -> Option<Self> {
-        let uri: Uri = endpoint.url().parse().ok()?;
-        let scheme = endpoint.auth_schemes().first()?;
-        let word = |name| scheme.get(name).and_then(|value| value.as_string());
-        if scheme.name() != "sigv4"
-            || word("signingName") != Some("s3")
-            || endpoint.headers().next().is_some()
-        {
-            return None;
-        }
-        Some(Self {
-            address: Address::of(&uri)?,
-            host: HeaderValue::from_str(uri.authority()?.as_str()).ok()?,
-            path: uri.path().trim_end_matches('/').to_owned(),
-            region: word("signingRegion")?.to_owned(),
-        })
-    }
-}
 
 /// See the module.
 pub(super) struct Draft {
@@ -56,11 +25,8 @@ pub(super) struct Draft {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
-const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
-const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-amz-storage-class");
-const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
+pub(super) const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
 const TAGGING: HeaderName = HeaderName::from_static("x-amz-tagging");
 const OWN_METADATA: HeaderName = HeaderName::from_static("x-amz-meta-mtime");
 
@@ -112,8 +78,12 @@ impl Draft {
     /// What is stored beside the bytes.
     pub(super) fn properties(&mut self, properties: &ObjectProperties) -> StoreResult<()> {
         let attributes = &properties.attributes;
-        self.header(CONTENT_TYPE, &properties.content_type)?;
-        for (name, value) in attributes.metadata.iter().chain(&properties.metadata) {
+        let content_type = match &properties.content_type {
+            Cow::Borrowed(known) => HeaderValue::from_static(known),
+            Cow::Owned(asked_for) => value_of(asked_for)?,
+        };
+        self.headers.push((CONTENT_TYPE, content_type));
+        for (name, value) in properties.all_metadata() {
             self.header(metadata_header(name)?, value)?;
         }
         if let Some(class) = &attributes.storage_class {
@@ -144,9 +114,18 @@ impl Draft {
     ) -> StoreResult<Request<RequestBody>> {
         let mut map = HeaderMap::with_capacity(16);
         map.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
-        map.insert(CONTENT_LENGTH, content_length(&body).into());
+        if content_length(&body) == 0 {
+            // hyper says how long a body is, but nothing of one that is empty.
+            map.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         if let Some((signer, identity)) = signing {
-            map.insert(AUTHORIZATION, self.sign(payload_hash, signer, identity, now)?);
+            let to_sign = ToSign {
+                method: "PUT",
+                path: &self.path,
+                query: &self.query,
+            };
+            let authorization = signer.sign(&to_sign, &mut self.headers, payload_hash, identity, now);
+            map.insert(AUTHORIZATION, authorization.map_err(|error| impossible(&error))?);
         }
         for (name, value) in self.headers {
             map.insert(name, value);
@@ -160,37 +139,6 @@ impl Draft {
         *request.uri_mut() = Uri::try_from(self.path).map_err(|error| impossible(&error))?;
         *request.headers_mut() = map;
         Ok(request)
-    }
-
-    /// Adds what a signature needs, and returns it.
-    fn sign(
-        &mut self,
-        payload_hash: Option<String>,
-        signer: &Signer,
-        identity: &Credentials,
-        now: SystemTime,
-    ) -> StoreResult<HeaderValue> {
-        let stamp = signer.stamp(now);
-        self.header(AMZ_DATE, &stamp)?;
-        let hash = match payload_hash {
-            None => HeaderValue::from_static(UNSIGNED_PAYLOAD),
-            Some(hash) => value_of(&hash)?,
-        };
-        self.headers.push((CONTENT_SHA256, hash.clone()));
-        if let Some(token) = identity.session_token() {
-            self.header(SECURITY_TOKEN, token)?;
-        }
-        self.headers
-            .sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
-        let to_sign = ToSign {
-            method: "PUT",
-            path: &self.path,
-            query: &self.query,
-            headers: &self.headers,
-            payload_hash: hash.to_str().map_err(|error| impossible(&error))?,
-        };
-        HeaderValue::try_from(signer.authorization(&to_sign, &stamp, identity))
-            .map_err(|error| impossible(&error))
     }
 }
 

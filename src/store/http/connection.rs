@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(in crate::store) struct Address {
     pub(in crate::store) is_tls: bool,
     /// Name or number, IPv6 without brackets.
-    pub(in crate::store) host: String,
+    pub(in crate::store) host: Arc<str>,
     pub(in crate::store) port: u16,
 }
 
@@ -37,7 +37,7 @@ impl Address {
         let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
         Some(Self {
             is_tls,
-            host: host.to_owned(),
+            host: host.into(),
             port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
         })
     }
@@ -72,7 +72,7 @@ impl Dialer {
             let no_tls = |message: String| StoreError::new(StoreErrorKind::Tls, format!("TLS: {message}"));
             let config = self.tls.config().map_err(|error| no_tls(chain(&error)))?;
             let connector = TlsConnector::from(config);
-            let name = ServerName::try_from(address.host.clone())
+            let name = ServerName::try_from(address.host.to_string())
                 .map_err(|error| no_tls(format!("'{}': {error}", address.host)))?;
             handshake(
                 connector
@@ -89,7 +89,7 @@ impl Dialer {
 
     /// A connection to the first address of the name that answers.
     async fn connect(&self, Address { host, port, .. }: &Address) -> StoreResult<Stream> {
-        let addresses: Vec<SocketAddr> = lookup_host((host.as_str(), *port))
+        let addresses: Vec<SocketAddr> = lookup_host((&**host, *port))
             .await
             .map_err(|error| unreachable(format!("'{host}' is not known: {error}")))?
             .collect();

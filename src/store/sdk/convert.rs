@@ -33,10 +33,9 @@ pub(in crate::store) fn tagging(attributes: &ObjectAttributes) -> Option<String>
 }
 
 pub(super) fn all_metadata(properties: &ObjectProperties) -> std::collections::HashMap<String, String> {
-    let of_run = properties.attributes.metadata.iter();
-    of_run
-        .chain(&properties.metadata)
-        .map(|(name, value)| (name.clone(), value.clone()))
+    properties
+        .all_metadata()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
 
@@ -88,7 +87,7 @@ macro_rules! with_properties {
         let storage_class = attributes.storage_class.as_deref();
         let encryption = attributes.server_side_encryption.as_deref();
         $builder
-            .content_type(&properties.content_type)
+            .content_type(properties.content_type.as_ref())
             .set_metadata(Some(crate::store::sdk::convert::all_metadata(properties)))
             .set_tagging(crate::store::sdk::convert::tagging(attributes))
             .set_storage_class(storage_class.map(aws_sdk_s3::types::StorageClass::from))

@@ -6,8 +6,8 @@ mod config;
 mod convert;
 mod error;
 mod operations;
-mod payload;
 mod server_date;
+mod signing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,10 @@ use super::body::Progress;
 use super::connector::Shared;
 use super::http::{Pool, PooledClient};
 use super::resolved::Resolved;
+use super::target::Target;
 use crate::config::RetrySettings;
+
+use self::signing::CachedKeyScheme;
 
 pub(super) use convert::{check_stored, tagging};
 
@@ -37,6 +40,8 @@ pub(super) struct SdkStore {
     limits: RetrySettings,
     /// The body is part of the signature.
     signs_payload: bool,
+    /// PUTs of content are signed by [`CachedKeyScheme`].
+    signs_itself: bool,
 }
 
 impl SdkStore {
@@ -52,9 +57,17 @@ impl SdkStore {
             pool: pool.clone(),
             path_style: !resolved.is_aws,
         };
-        let config = config::of_client(resolved)
-            .http_client(SharedHttpClient::new(http_client))
-            .build();
+        let config = config::of_client(resolved).http_client(SharedHttpClient::new(http_client));
+        let target = resolved
+            .endpoint_of(bucket)
+            .and_then(|endpoint| Target::of(&endpoint));
+        let signs_itself = target.is_some();
+        let config = match target {
+            Some(target) => config.push_auth_scheme(CachedKeyScheme::new(&target.region)),
+            // What wants more than plain Signature Version 4 gets it from the SDK.
+            None => config,
+        };
+        let config = config.build();
         Self {
             client: Client::from_conf(config),
             resolved: resolved.clone(),
@@ -62,6 +75,7 @@ impl SdkStore {
             bucket: bucket.to_owned(),
             limits,
             signs_payload,
+            signs_itself,
         }
     }
 
@@ -87,7 +101,8 @@ impl SdkStore {
             answer_limit,
             limits: &self.limits,
         };
-        let request = async { request.await.map_err(|error| error::convert(&error)) };
-        attempt.run(&self.resolved, request).await
+        // The SDK's futures are large, and would make those of all who call this as large.
+        let mut request = Box::pin(async { request.await.map_err(|error| error::convert(&error)) });
+        attempt.run(&self.resolved, request.as_mut()).await
     }
 }

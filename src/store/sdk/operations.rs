@@ -12,8 +12,8 @@ use super::convert::{
     algorithm as sdk_algorithm, checksum_of, checksum_type, decoded, sdk_part, stored, stream, system_time,
     unquoted, with_checksum, with_properties,
 };
-use super::payload::SignedPayload;
 use super::server_date::ServerDate;
+use super::signing::ContentHash;
 use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
 use crate::store::checksum::{of_body, payload_hash};
@@ -53,6 +53,14 @@ impl SdkStore {
         (stream(frames), progress)
     }
 
+    fn content_hash(&self, body: &Body) -> StoreResult<ContentHash> {
+        let hash = self.signs_payload.then(|| payload_hash(body)).transpose()?;
+        Ok(ContentHash {
+            hash,
+            is_for_us: self.signs_itself,
+        })
+    }
+
     /// HEAD answers have no body, so 404 is all that says what is missing.
     fn missing_bucket(&self, error: StoreError) -> StoreError {
         if error.kind != StoreErrorKind::NoSuchKey {
@@ -85,11 +93,7 @@ impl ObjectStore for SdkStore {
             .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
         let call = with_properties!(call, &request.properties);
         let call = with_checksum!(call, &request.checksum).customize();
-        let call = if self.signs_payload {
-            call.interceptor(SignedPayload(payload_hash(&request.body)?))
-        } else {
-            call.disable_payload_signing()
-        };
+        let call = call.interceptor(self.content_hash(&request.body)?);
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;
@@ -136,11 +140,7 @@ impl ObjectStore for SdkStore {
             .body(body)
             .content_length(Self::content_length(length));
         let call = with_checksum!(call, &checksum).customize();
-        let call = if self.signs_payload {
-            call.interceptor(SignedPayload(payload_hash(&request.body)?))
-        } else {
-            call.disable_payload_signing()
-        };
+        let call = call.interceptor(self.content_hash(&request.body)?);
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;
