@@ -91,8 +91,9 @@ impl Signer {
             headers.push((SECURITY_TOKEN, HeaderValue::from_str(token)?));
         }
         headers.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
-        let digest = Sha256::digest(canonical_request(request, headers, &hash));
-        HeaderValue::try_from(self.authorization(&digest, headers, stamp.as_bytes(), identity))
+        let names = names_of(headers);
+        let digest = Sha256::digest(canonical_request(request, headers, &names, &hash));
+        HeaderValue::try_from(self.authorization(&digest, &names, stamp.as_bytes(), identity))
     }
 
     /// [`stamp`] of `time`, written anew once a second.
@@ -105,41 +106,39 @@ impl Signer {
         clock.1.clone()
     }
 
-    fn authorization(
-        &self,
-        digest: &[u8],
-        headers: &[(HeaderName, HeaderValue)],
-        stamp: &[u8],
-        identity: &Credentials,
-    ) -> Vec<u8> {
+    fn authorization(&self, digest: &[u8], names: &[u8], stamp: &[u8], identity: &Credentials) -> Vec<u8> {
         let (day, region) = (&stamp[..8], self.region.as_bytes());
-        let mut to_sign = [
-            b"AWS4-HMAC-SHA256\n",
-            stamp,
-            b"\n",
-            day,
-            b"/",
-            region,
-            b"/s3/aws4_request\n",
-        ]
-        .concat();
+        let mut to_sign = Vec::with_capacity(192);
+        push_all(
+            &mut to_sign,
+            &[
+                b"AWS4-HMAC-SHA256\n",
+                stamp,
+                b"\n",
+                day,
+                b"/",
+                region,
+                b"/s3/aws4_request\n",
+            ],
+        );
         push_hex(&mut to_sign, digest);
         let mut mac = self.key_of(day, identity);
         mac.update(&to_sign);
         let mut value = Vec::with_capacity(512);
-        for text in [
-            b"AWS4-HMAC-SHA256 Credential=",
-            identity.access_key_id().as_bytes(),
-            b"/",
-            day,
-            b"/",
-            region,
-            b"/s3/aws4_request, SignedHeaders=",
-        ] {
-            value.extend_from_slice(text);
-        }
-        push_names(&mut value, headers);
-        value.extend_from_slice(b", Signature=");
+        push_all(
+            &mut value,
+            &[
+                b"AWS4-HMAC-SHA256 Credential=",
+                identity.access_key_id().as_bytes(),
+                b"/",
+                day,
+                b"/",
+                region,
+                b"/s3/aws4_request, SignedHeaders=",
+                names,
+                b", Signature=",
+            ],
+        );
         push_hex(&mut value, &mac.finalize().into_bytes());
         value
     }
@@ -179,18 +178,28 @@ fn stamp_value(time: SystemTime) -> HeaderValue {
     HeaderValue::try_from(stamp(time)).expect("digits and letters")
 }
 
-fn push_names(into: &mut Vec<u8>, headers: &[(HeaderName, HeaderValue)]) {
+fn push_all(into: &mut Vec<u8>, texts: &[&[u8]]) {
+    for text in texts {
+        into.extend_from_slice(text);
+    }
+}
+
+/// The names of `headers`, as a signature has them.
+fn names_of(headers: &[(HeaderName, HeaderValue)]) -> Vec<u8> {
+    let mut names = Vec::with_capacity(256);
     for (position, (name, _)) in headers.iter().enumerate() {
         if position > 0 {
-            into.push(b';');
+            names.push(b';');
         }
-        into.extend_from_slice(name.as_str().as_bytes());
+        names.extend_from_slice(name.as_str().as_bytes());
     }
+    names
 }
 
 fn canonical_request(
     request: &ToSign<'_>,
     headers: &[(HeaderName, HeaderValue)],
+    names: &[u8],
     payload_hash: &HeaderValue,
 ) -> Vec<u8> {
     let mut text = Vec::with_capacity(1_024);
@@ -204,10 +213,7 @@ fn canonical_request(
         push_collapsed(&mut text, value.as_bytes());
         text.push(b'\n');
     }
-    text.push(b'\n');
-    push_names(&mut text, headers);
-    text.push(b'\n');
-    text.extend_from_slice(payload_hash.as_bytes());
+    push_all(&mut text, &[b"\n", names, b"\n", payload_hash.as_bytes()]);
     text
 }
 

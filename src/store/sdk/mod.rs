@@ -4,6 +4,7 @@
 
 mod config;
 mod convert;
+mod endpoint;
 mod error;
 mod operations;
 mod server_date;
@@ -27,6 +28,7 @@ use super::resolved::Resolved;
 use super::target::Target;
 use crate::config::RetrySettings;
 
+use self::endpoint::OfOneBucket;
 use self::signing::CachedKeyScheme;
 
 pub(super) use convert::{check_stored, tagging};
@@ -58,12 +60,14 @@ impl SdkStore {
             path_style: !resolved.is_aws,
         };
         let config = config::of_client(resolved).http_client(SharedHttpClient::new(http_client));
-        let target = resolved
+        let plain = resolved
             .endpoint_of(bucket)
-            .and_then(|endpoint| Target::of(&endpoint));
-        let signs_itself = target.is_some();
-        let config = match target {
-            Some(target) => config.push_auth_scheme(CachedKeyScheme::new(&target.region)),
+            .and_then(|endpoint| Target::of(&endpoint).map(|target| (endpoint, target)));
+        let signs_itself = plain.is_some();
+        let config = match plain {
+            Some((endpoint, target)) => config
+                .push_auth_scheme(CachedKeyScheme::new(&target.region))
+                .endpoint_resolver(OfOneBucket(endpoint)),
             // What wants more than plain Signature Version 4 gets it from the SDK.
             None => config,
         };
