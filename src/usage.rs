@@ -45,12 +45,6 @@ pub fn raise_open_file_limit() {
     }
 }
 
-/// Memory in small pages only. The allocator asks for huge ones, and each that is touched is 2 MiB resident, which
-/// for a process of a dozen MiB costs more (clearing them, above all) than it saves.
-pub fn forgo_huge_pages() {
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
-}
-
 /// Files and sockets that this process may have open at once.
 pub fn open_file_limit() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile)

@@ -62,7 +62,6 @@ const WORKER: &str = "__worker";
 
 /// The whole program. Returns its exit code.
 pub fn main() -> std::process::ExitCode {
-    crate::usage::forgo_huge_pages();
     if std::env::args_os()
         .nth(1)
         .is_some_and(|argument| argument == WORKER)

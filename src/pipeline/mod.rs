@@ -40,7 +40,7 @@ pub use connect::connect;
 pub use feed::{PlannedAction, PlannedFile, plan};
 
 /// Tasks that may wait in the queue.
-const QUEUE_ITEMS: usize = 3_072;
+const QUEUE_ITEMS: usize = 2_048;
 /// Memory that waiting tasks may take.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Time that aborting what is left over may take.
