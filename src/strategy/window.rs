@@ -15,7 +15,7 @@ pub(super) const FIRST_WINDOW_OF_PARTS: usize = 8;
 pub(super) const LARGEST_WINDOW: usize = 1_024;
 /// A larger window must give this much more to be worth its connections.
 const WORTH_DOUBLING: f64 = 1.2;
-/// The same for a small step.
+/// The same for a small step, up or down.
 const WORTH_A_STEP: f64 = 1.05;
 /// An answer in a hundred that takes this many times the median, and twice what it took at best, is a queue
 /// that grows at the server.
@@ -89,7 +89,7 @@ enum Phase {
     Rising { before: Option<f64>, is_doubtful: bool },
     /// Stays for some samples; none larger is tried until then.
     Holding { samples: u32 },
-    /// Tries a small step up from `from`, which gave `before`.
+    /// Tries a small step from `from`, which gave `before`.
     Stepping { from: usize, before: f64 },
 }
 
@@ -116,6 +116,9 @@ pub(super) struct Window {
     calm: u32,
     best_p99: Option<Duration>,
     median: Duration,
+    /// Which way the next small step goes. Up and down in turn: measurements vary, and who only looks for more finds
+    /// it now and then where there is none.
+    goes_down: bool,
 }
 
 impl Window {
@@ -137,6 +140,7 @@ impl Window {
             calm: HOLD_AFTER_REFUSAL,
             best_p99: None,
             median: Duration::ZERO,
+            goes_down: false,
         }
     }
 
@@ -191,7 +195,12 @@ impl Window {
             Phase::Holding { samples: 0 } => self.step(rate),
             Phase::Holding { samples } => self.phase = Phase::Holding { samples: samples - 1 },
             Phase::Stepping { from, before } => {
-                if rate < before * WORTH_A_STEP {
+                let is_kept = if self.size > from {
+                    rate >= before * WORTH_A_STEP
+                } else {
+                    rate * WORTH_A_STEP >= before
+                };
+                if !is_kept {
                     self.size = from;
                 }
                 self.phase = Phase::Holding {
@@ -216,7 +225,7 @@ impl Window {
         self.draining = LONGEST_DRAIN;
         self.size = match self.phase {
             // The size before this step was taken well.
-            Phase::Stepping { from, .. } => from,
+            Phase::Stepping { from, .. } if from < self.size => from,
             // What was not refused is what the server takes. A quarter at least: it may have been a moment's trouble.
             _ => usize::try_from(sample.refused)
                 .map_or(0, |refused| sample.in_flight.saturating_sub(refused))
@@ -265,6 +274,15 @@ impl Window {
 
     fn step(&mut self, rate: f64) {
         let step = (self.size / 8).max(1);
+        self.goes_down = !self.goes_down;
+        if self.goes_down && self.size > step {
+            self.phase = Phase::Stepping {
+                from: self.size,
+                before: rate,
+            };
+            self.size -= step;
+            return;
+        }
         let limit = match self.refused_at {
             // Near the size that was refused, the same answer would come again.
             Some(refused) => (refused * 9 / 10).max(1).min(self.max),

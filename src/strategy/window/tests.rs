@@ -105,6 +105,34 @@ fn a_server_that_refuses_above_a_number_is_kept_below_it() {
     }
 }
 
+/// The mean size late in a long run in which `rate` answers come a second, give or take a tenth.
+fn mean_with_noise(rate: impl Fn(usize) -> f64) -> usize {
+    fastrand::seed(7);
+    let mut window = Window::new(ANY, SMALL);
+    let mut sizes = Vec::new();
+    for _ in 0..1_000 {
+        let noise = 0.9 + 0.2 * fastrand::f64();
+        window.observe(&Sample {
+            elapsed: Duration::from_millis(50),
+            requests: (rate(window.size()) * 0.05 * noise) as u64,
+            p50: Duration::from_millis(2),
+            p99: Duration::from_millis(4),
+            in_flight: window.size(),
+            ..Sample::default()
+        });
+        sizes.push(window.size());
+    }
+    sizes[500..].iter().sum::<usize>() / 500
+}
+
+#[test]
+fn measurements_that_vary_make_it_neither_grow_nor_shrink_without_end() {
+    let mean = mean_with_noise(|_| 20_000.0);
+    assert!(mean <= FIRST_WINDOW, "{mean}, where more gives nothing");
+    let mean = mean_with_noise(|size| size as f64 / 0.02);
+    assert!(mean >= LARGEST_WINDOW / 2, "{mean}, where each one gives more");
+}
+
 #[test]
 fn after_a_storm_it_recovers() {
     let mut window = Window::new(ANY, SMALL);
