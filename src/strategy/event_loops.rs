@@ -92,6 +92,8 @@ enum Ended {
 struct Staff {
     place: Place,
     count: Cell<usize>,
+    /// Those of them that wait for the queue.
+    waiting: Cell<usize>,
     /// Tasks that were taken from the queue together.
     hand: RefCell<VecDeque<Task>>,
 }
@@ -106,9 +108,22 @@ impl Staff {
         hand.pop_front()
     }
 
-    /// Whether a worker has to stay although the window has shrunk: nobody else has what is in this loop's hand.
+    /// The next task; none when there will be no more.
+    async fn next(&self, tasks: &Receiver<Task>, gauge: &Gauge) -> Option<Task> {
+        if let Some(task) = self.task(tasks, gauge.size()) {
+            return Some(task);
+        }
+        gauge.starve();
+        self.waiting.update(|waiting| waiting + 1);
+        let task = tasks.receive().await;
+        self.waiting.update(|waiting| waiting - 1);
+        task
+    }
+
+    /// Whether a worker has to stay although the window has shrunk: all others of this loop sleep, and nobody would do
+    /// what is in its hand.
     fn is_last_with_work(&self) -> bool {
-        self.count.get() == 1 && !self.hand.borrow().is_empty()
+        self.count.get() - self.waiting.get() == 1 && !self.hand.borrow().is_empty()
     }
 }
 
@@ -138,6 +153,7 @@ async fn one_loop(place: Place, gauge: &Gauge, clients: &Clients, context: &Stra
     let staff = Staff {
         place,
         count: Cell::new(0),
+        waiting: Cell::new(0),
         hand: RefCell::default(),
     };
     let mut taken = Vec::new();
@@ -168,6 +184,8 @@ async fn one_loop(place: Place, gauge: &Gauge, clients: &Clients, context: &Stra
                 Ok(Ended::Done) => is_over = true,
                 Err(error) => {
                     is_over = true;
+                    // They would keep the queue open, and the run is lost.
+                    staff.hand.take();
                     outcome = outcome.and(Err(error));
                 }
             },
@@ -192,14 +210,7 @@ async fn work(
     let pace = context.clients.connector().pace();
     let worker = slot * place.loops + place.number;
     while staff.count.get() <= place.share(gauge.size()) || staff.is_last_with_work() {
-        let task = match staff.task(&context.tasks, gauge.size()) {
-            Some(task) => Some(task),
-            None => {
-                gauge.starve();
-                context.tasks.receive().await
-            }
-        };
-        let Some(task) = task else {
+        let Some(task) = staff.next(&context.tasks, gauge).await else {
             return Ok(Ended::Done);
         };
         let (began, bytes, refusals) = (Instant::now(), task.size_bytes(), pace.refusals());
@@ -225,5 +236,24 @@ mod tests {
             assert!(shares[0] - shares[loops - 1] <= 1, "{shares:?}");
             assert!(shares[0] >= 1);
         }
+    }
+
+    #[test]
+    fn the_last_one_awake_stays_with_what_is_in_hand() {
+        let (sender, receiver) = crate::queue::bounded::<Task>(1, 1);
+        let staff = Staff {
+            place: Place { number: 0, loops: 1 },
+            count: Cell::new(2),
+            waiting: Cell::new(1),
+            hand: RefCell::default(),
+        };
+        assert!(!staff.is_last_with_work(), "nothing is in hand");
+        assert!(staff.task(&receiver, 1).is_none());
+        staff.hand.borrow_mut().push_back(Task::Batch(Vec::new()));
+        assert!(staff.is_last_with_work());
+        staff.waiting.set(0);
+        assert!(!staff.is_last_with_work(), "the other one is awake");
+        assert!(staff.task(&receiver, 1).is_some());
+        drop(sender);
     }
 }

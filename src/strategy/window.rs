@@ -15,8 +15,10 @@ pub(super) const FIRST_WINDOW_OF_PARTS: usize = 8;
 pub(super) const LARGEST_WINDOW: usize = 1_024;
 /// A larger window must give this much more to be worth its connections.
 const WORTH_DOUBLING: f64 = 1.2;
-/// The same for a small step, up or down.
+/// The same for a small step.
 const WORTH_A_STEP: f64 = 1.05;
+/// A small step back must cost less than this.
+const CHEAP_STEP_BACK: f64 = 0.98;
 /// An answer in a hundred that takes this many times the median, and twice what it took at best, is a queue
 /// that grows at the server.
 const RUNAWAY: f64 = 8.0;
@@ -198,7 +200,7 @@ impl Window {
                 let is_kept = if self.size > from {
                     rate >= before * WORTH_A_STEP
                 } else {
-                    rate * WORTH_A_STEP >= before
+                    rate >= before * CHEAP_STEP_BACK
                 };
                 if !is_kept {
                     self.size = from;

@@ -271,9 +271,13 @@ pub(super) fn settle(outcome: Result<Done, StepError>, mut ticket: Ticket, conte
         Err(StepError::Exists) => Outcome::Skipped {
             reason: SkipReason::Exists,
         },
-        Err(StepError::OwnOutput) => Outcome::Skipped {
-            reason: SkipReason::OwnOutput,
-        },
+        Err(StepError::OwnOutput) => {
+            // No part of the source, and of no size to anybody.
+            ticket.note(|record| record.size_bytes = 0);
+            Outcome::Skipped {
+                reason: SkipReason::OwnOutput,
+            }
+        }
         Err(StepError::Cancelled) => Outcome::Cancelled,
         Err(StepError::Changed) => failed(Failure::new(
             FailureKind::Changed,

@@ -48,7 +48,10 @@ pub(super) async fn upload_whole(
     } = file;
     let mut attempt = first_attempt;
     loop {
-        ticket.note(|record| record.attempts = attempt);
+        ticket.note(|record| {
+            record.attempts = attempt;
+            record.parts = 0;
+        });
         let outcome = match (put(&object, steps, context).await, &queue) {
             (Ok(Put::Stored(done)), _) => Ok(done),
             (Ok(Put::TooLarge(size_bytes)), Some(queue)) => {

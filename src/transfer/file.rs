@@ -116,9 +116,10 @@ pub(super) fn ensure_same(file: &File, before: &FileIdentity) -> Result<(), Read
 /// All bytes of a small file, certain to be of one state.
 pub(super) fn read_whole(file: &File, before: &FileIdentity) -> Result<Bytes, ReadTrouble> {
     let size = usize::try_from(before.size_bytes).map_err(|_| ReadTrouble::Changed)?;
-    // Exactly as long as it should be: whether it has grown, the look at the file afterwards finds.
-    let mut bytes = Vec::with_capacity(size);
-    while bytes.len() < size {
+    // Exactly as long as it should be: whether it has grown, the look at the file afterwards finds. Files that say they
+    // are empty may be made as they are read, as those of /proc are, and are asked for a byte.
+    let mut bytes = Vec::with_capacity(size.max(1));
+    while bytes.len() < size.max(1) {
         let offset = bytes.len() as u64;
         match rustix::io::pread(file, spare_capacity(&mut bytes), offset) {
             Ok(0) => break,
@@ -171,6 +172,14 @@ mod tests {
         assert!(
             matches!(open(&path, Links::Refuse), Err(ReadTrouble::Failed(failure)) if failure.message.contains("regular"))
         );
+    }
+
+    #[test]
+    fn a_file_that_only_says_it_is_empty_is_not_taken_for_empty() {
+        let path = Path::new("/proc/self/status");
+        let (file, before) = open(path, Links::Refuse).map_err(|_| ()).expect("open");
+        assert_eq!(before.size_bytes, 0);
+        assert!(matches!(read_whole(&file, &before), Err(ReadTrouble::Changed)));
     }
 
     #[test]
