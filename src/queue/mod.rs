@@ -117,7 +117,7 @@ impl<T: Weigh> Sender<T> {
         self.send_all(std::iter::once(item))
     }
 
-    /// The same for many, [`TOGETHER`] under one lock.
+    /// The same for many, a few dozen under one lock.
     ///
     /// # Errors
     /// Gives the item back for which there is no receiver left; those behind it are not asked for.
@@ -188,7 +188,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Moves what may be taken at once into `hand`, if anything is there now: at most [`TOGETHER`] items, and fewer
+    /// Moves what may be taken at once into `hand`, if anything is there now: at most a few dozen, and fewer
     /// when little is left, so that each of `takers` finds something.
     pub fn receive_some(&self, takers: usize, hand: &mut VecDeque<T>) {
         let mut state = self.0.state();
