@@ -1,10 +1,10 @@
 //! The one bounded queue between the feeder and the workers; the only backpressure.
 //!
-//! Bounded by items and by the memory that queued tasks take, so that neither a million names nor a thousand
-//! very long ones pile up; only what comes of an item that was taken out goes back without asking. Enqueuing blocks when it is full, until it is half empty: feeder and workers would
-//! otherwise wake each other for every single item. Many consumers, blocking or async, on any runtime. The
-//! queue is generic: that each task ends in exactly one outcome is the task's own promise (a dropped task
-//! settles itself, see `transfer::Ticket`).
+//! Bounded by items and by the memory that queued tasks take, so that neither a million names nor a thousand very
+//! long ones pile up; only what comes of an item that was taken out goes back without asking. Enqueuing blocks when
+//! it is full, until it is half empty: feeder and workers would otherwise wake each other for every single item.
+//! Many consumers, blocking or async, on any runtime. The queue is generic: that each task ends in exactly one
+//! outcome is the task's own promise (a dropped task settles itself, see `transfer::Ticket`).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -48,20 +48,23 @@ impl Hasher {
     }
 
     pub(crate) fn finish(self) -> Checksum {
-        let bytes = match self.state {
-            State::Crc(digest) => crc_bytes(self.algorithm, digest.finalize()),
-            State::Sha256(digest) => digest.finalize().to_vec(),
-        };
-        Checksum {
-            algorithm: self.algorithm,
-            value: BASE64.encode(bytes),
+        match self.state {
+            State::Crc(digest) => of_crc(self.algorithm, digest.finalize()),
+            State::Sha256(digest) => Checksum {
+                algorithm: self.algorithm,
+                value: BASE64.encode(digest.finalize()),
+            },
         }
     }
 }
 
-fn crc_bytes(algorithm: ChecksumAlgorithm, value: u64) -> Vec<u8> {
+/// A CRC as a checksum of `algorithm`, in as many bytes as that has.
+fn of_crc(algorithm: ChecksumAlgorithm, value: u64) -> Checksum {
     let width = crc(algorithm).map_or(8, |(_, width)| width);
-    value.to_be_bytes()[8 - width..].to_vec()
+    Checksum {
+        algorithm,
+        value: BASE64.encode(&value.to_be_bytes()[8 - width..]),
+    }
 }
 
 /// The checksum of all of `body`; a file range is read for it.
@@ -70,11 +73,7 @@ fn crc_bytes(algorithm: ChecksumAlgorithm, value: u64) -> Vec<u8> {
 /// [`StoreErrorKind::LocalRead`] when the file cannot be read or is shorter now.
 pub(crate) fn of_body(algorithm: ChecksumAlgorithm, body: &Body) -> StoreResult<Checksum> {
     if let (Some((crc, _)), Body::Bytes(bytes)) = (crc(algorithm), body) {
-        let value = crc_bytes(algorithm, crc_fast::checksum(crc, bytes));
-        return Ok(Checksum {
-            algorithm,
-            value: BASE64.encode(value),
-        });
+        return Ok(of_crc(algorithm, crc_fast::checksum(crc, bytes)));
     }
     let mut hasher = Hasher::new(algorithm);
     read_all(body, |slice| hasher.update(slice))?;
@@ -138,10 +137,7 @@ pub(crate) fn of_parts(algorithm: ChecksumAlgorithm, parts: &[(&Checksum, u64)])
             Some(whole) => crc_fast::checksum_combine(crc, whole, value, *length),
         });
     }
-    Some(Checksum {
-        algorithm,
-        value: BASE64.encode(crc_bytes(algorithm, whole?)),
-    })
+    Some(of_crc(algorithm, whole?))
 }
 
 #[cfg(test)]
