@@ -28,6 +28,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod identity;
 pub mod pipeline;
 pub mod plan;
 pub mod queue;

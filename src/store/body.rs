@@ -18,6 +18,7 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 
 use super::throttle::Gate;
+use crate::identity::{FileChanged, FileIdentity};
 
 /// A slice of this size stays in a core's cache between read, checksum and send.
 pub const SLICE_BYTES: usize = 256 * 1024;
@@ -31,6 +32,9 @@ pub struct FileRange {
     pub offset: u64,
     /// Bytes.
     pub length: u64,
+    /// What the file was when it was opened. When it is not that any more, the last slice is not sent, so that no
+    /// server has the whole of something torn. None for a file that nobody else knows.
+    pub identity: Option<FileIdentity>,
 }
 
 impl FileRange {
@@ -38,7 +42,8 @@ impl FileRange {
     /// [`SLICE_BYTES`], nothing at the end. The memory is not cleared before, and can be used again.
     ///
     /// # Errors
-    /// Whatever the file system says; `UnexpectedEof` when the file has become shorter.
+    /// Whatever the file system says; [`FileChanged`] when the file has become shorter, or, with the last slice, when it
+    /// is not what it was.
     pub fn read_slice(&self, position: u64, slice: &mut Vec<u8>) -> io::Result<()> {
         let left = self.length.saturating_sub(position);
         let wanted = usize::try_from(left).map_or(SLICE_BYTES, |left| left.min(SLICE_BYTES));
@@ -47,14 +52,17 @@ impl FileRange {
         while slice.len() < wanted {
             let offset = self.offset + position + slice.len() as u64;
             match rustix::io::pread(&self.file, spare_capacity(slice), offset) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Err(FileChanged.into()),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
         // There may be room for more than was asked for.
         slice.truncate(wanted);
-        Ok(())
+        match &self.identity {
+            Some(identity) if left == wanted as u64 => identity.ensure(&self.file),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -222,27 +230,45 @@ impl http_body::Body for FrameBody {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_file_range_is_read_in_slices_and_notices_a_shorter_file() {
+    fn range(length: u64) -> FileRange {
         let mut file = tempfile::tempfile().expect("temporary file");
         io::Write::write_all(&mut file, &vec![7; SLICE_BYTES + 10]).expect("write");
-        let range = FileRange {
+        FileRange {
             file: Arc::new(file),
             offset: 5,
-            length: SLICE_BYTES as u64 + 4,
-        };
+            length,
+            identity: None,
+        }
+    }
+
+    #[test]
+    fn a_file_range_is_read_in_slices_and_notices_a_shorter_file() {
+        let exact = range(SLICE_BYTES as u64 + 4);
         let mut slice = Vec::new();
-        range.read_slice(0, &mut slice).expect("first");
+        exact.read_slice(0, &mut slice).expect("first");
         assert_eq!(slice.len(), SLICE_BYTES);
-        range.read_slice(SLICE_BYTES as u64, &mut slice).expect("second");
+        exact.read_slice(SLICE_BYTES as u64, &mut slice).expect("second");
         assert_eq!(slice, vec![7; 4]);
-        let beyond = FileRange {
-            length: SLICE_BYTES as u64 + 6,
-            ..range
-        };
+        let beyond = range(SLICE_BYTES as u64 + 6);
         let error = beyond
             .read_slice(SLICE_BYTES as u64, &mut slice)
             .expect_err("too short");
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(FileChanged::caused(&error), "{error}");
+    }
+
+    #[test]
+    fn the_last_slice_of_a_file_that_changed_is_not_given_out() {
+        let mut whole = range(SLICE_BYTES as u64 + 5);
+        whole.identity = Some(FileIdentity::of(&whole.file).expect("stat"));
+        let mut slice = Vec::new();
+        whole
+            .read_slice(SLICE_BYTES as u64, &mut slice)
+            .expect("unchanged");
+        whole.file.set_len(4 * SLICE_BYTES as u64).expect("grown");
+        whole.read_slice(0, &mut slice).expect("not the last");
+        let error = whole
+            .read_slice(SLICE_BYTES as u64, &mut slice)
+            .expect_err("changed");
+        assert!(FileChanged::caused(&error), "{error}");
     }
 }

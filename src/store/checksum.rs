@@ -6,9 +6,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use crc_fast::CrcAlgorithm;
+use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
-use super::{Body, Checksum, StoreError, StoreErrorKind, StoreResult, hex};
+use super::{Body, Checksum, StoreError, StoreResult, Sums, hex};
 use crate::config::ChecksumAlgorithm;
 
 fn crc(algorithm: ChecksumAlgorithm) -> Option<(CrcAlgorithm, usize)> {
@@ -67,17 +68,50 @@ fn of_crc(algorithm: ChecksumAlgorithm, value: u64) -> Checksum {
     }
 }
 
-/// The checksum of all of `body`; a file range is read for it.
+/// What is found of bytes that pass by.
+pub(super) struct Summing {
+    hasher: Hasher,
+    md5: Option<Md5>,
+}
+
+impl Summing {
+    pub(super) fn new(algorithm: ChecksumAlgorithm, with_md5: bool) -> Self {
+        Self {
+            hasher: Hasher::new(algorithm),
+            md5: with_md5.then(Md5::new),
+        }
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
+    }
+
+    pub(super) fn finish(self) -> Sums {
+        Sums {
+            checksum: self.hasher.finish(),
+            md5: self.md5.map(|md5| hex(&md5.finalize())),
+        }
+    }
+}
+
+/// Checksum and, where it is wanted, MD5 of all of `body`; a file range is read for it.
 ///
 /// # Errors
-/// [`StoreErrorKind::LocalRead`] when the file cannot be read or is shorter now.
-pub(crate) fn of_body(algorithm: ChecksumAlgorithm, body: &Body) -> StoreResult<Checksum> {
+/// [`StoreErrorKind::LocalRead`](super::StoreErrorKind::LocalRead) when the file cannot be read,
+/// [`StoreErrorKind::LocalChange`](super::StoreErrorKind::LocalChange) when it is not what it was.
+pub(crate) fn of_body(algorithm: ChecksumAlgorithm, with_md5: bool, body: &Body) -> StoreResult<Sums> {
     if let (Some((crc, _)), Body::Bytes(bytes)) = (crc(algorithm), body) {
-        return Ok(of_crc(algorithm, crc_fast::checksum(crc, bytes)));
+        return Ok(Sums {
+            checksum: of_crc(algorithm, crc_fast::checksum(crc, bytes)),
+            md5: with_md5.then(|| hex(&Md5::digest(bytes))),
+        });
     }
-    let mut hasher = Hasher::new(algorithm);
-    read_all(body, |slice| hasher.update(slice))?;
-    Ok(hasher.finish())
+    let mut summing = Summing::new(algorithm, with_md5);
+    read_all(body, |slice| summing.update(slice))?;
+    Ok(summing.finish())
 }
 
 /// SHA-256 of all of `body` in hex, as signatures have it; a file range is read for it.
@@ -103,7 +137,7 @@ fn read_all(body: &Body, mut take: impl FnMut(&[u8])) -> StoreResult<()> {
     while position < range.length {
         range
             .read_slice(position, &mut slice)
-            .map_err(|error| StoreError::new(StoreErrorKind::LocalRead, error.to_string()))?;
+            .map_err(|error| StoreError::local(&error))?;
         take(&slice);
         position += slice.len() as u64;
     }
@@ -146,7 +180,8 @@ mod tests {
     use ChecksumAlgorithm::{Crc32, Crc32C, Crc64Nvme, Sha256 as Sha};
 
     fn of_bytes(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Checksum {
-        of_body(algorithm, &Body::Bytes(bytes.to_vec().into())).expect("in memory")
+        let body = Body::Bytes(bytes.to_vec().into());
+        of_body(algorithm, false, &body).expect("in memory").checksum
     }
 
     /// Check values of "123456789" from the CRC RevEng catalogue; SHA-256 of it computed with sha256sum.

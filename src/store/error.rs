@@ -3,9 +3,12 @@
 //! Serialisable, because worker processes report it over a pipe. Nothing decides by matching message texts.
 
 use std::fmt;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+
+use crate::identity::FileChanged;
 
 /// What went wrong, by what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,6 +57,8 @@ pub enum StoreErrorKind {
     Tls,
     /// The local file could not be read while it was sent.
     LocalRead,
+    /// The local file changed while it was sent; the server did not get all of it.
+    LocalChange,
     /// Anything else: asking again would give the same answer.
     Refused,
 }
@@ -95,6 +100,16 @@ impl StoreError {
             region: None,
             tries: 1,
         }
+    }
+
+    /// The local file gave no bytes, or not those that it had.
+    pub(super) fn local(error: &io::Error) -> Self {
+        let kind = if FileChanged::caused(error) {
+            StoreErrorKind::LocalChange
+        } else {
+            StoreErrorKind::LocalRead
+        };
+        Self::new(kind, error.to_string())
     }
 
     /// A page for people where S3 should have answered: a captive portal, a proxy, a web server.

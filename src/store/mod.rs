@@ -90,10 +90,10 @@ pub struct PutObject {
     pub key: String,
     /// Its bytes; can be sent again.
     pub body: Body,
-    /// Checksum of all bytes, sent as a header.
-    pub checksum: Checksum,
-    /// MD5 of all bytes in hex, where the server's ETag must be it.
-    pub expected_etag: Option<String>,
+    /// Checksum that goes with it.
+    pub algorithm: ChecksumAlgorithm,
+    /// The server's ETag must be the MD5 of the bytes.
+    pub md5_etag: bool,
     /// What is stored with it.
     pub properties: ObjectProperties,
     /// Fail with [`StoreErrorKind::PreconditionFailed`] when the key exists.
@@ -126,13 +126,22 @@ pub struct UploadPart {
     pub algorithm: ChecksumAlgorithm,
 }
 
-/// A part as it was sent and stored.
+/// What was found of bytes on their way to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredPart {
+pub struct Sums {
+    /// As it was sent with them.
+    pub checksum: Checksum,
+    /// MD5 in hex, where the ETag must be it.
+    pub md5: Option<String>,
+}
+
+/// An object or part as it was sent and stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
     /// What the server said.
     pub stored: Stored,
-    /// Checksum of the bytes that were sent.
-    pub checksum: Checksum,
+    /// Of the bytes that were sent.
+    pub sums: Sums,
 }
 
 /// A part as the server confirmed it.
@@ -244,11 +253,11 @@ pub struct OpenUpload {
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
     /// Stores a whole object.
-    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored>;
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Sent>;
     /// Begins a multipart upload and returns its id.
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String>;
     /// Stores one part; sending a number again replaces that part.
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<StoredPart>;
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent>;
     /// Makes the object of its parts, at once and whole.
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored>;
     /// Gives up an upload and frees its parts. An upload that is gone already is not an error.

@@ -4,9 +4,7 @@
 
 use md5::{Digest as _, Md5};
 
-use super::{
-    Checksum, CompleteUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart,
-};
+use super::{Checksum, CompleteUpload, Sent, StoreError, StoreErrorKind, StoreResult, Stored};
 
 fn doubtful(message: String) -> StoreError {
     StoreError::new(StoreErrorKind::NotCredible, message)
@@ -27,27 +25,19 @@ fn is_md5(etag: &str) -> bool {
     etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-impl PutObject {
+impl Sent {
     /// The answer if it is credible.
-    pub(super) fn check(&self, stored: Stored) -> StoreResult<Stored> {
-        check_echo(&self.checksum, &stored)?;
-        match &self.expected_etag {
-            Some(expected) if !stored.opaque_etag && !stored.etag.eq_ignore_ascii_case(expected) => {
+    pub(super) fn check(self) -> StoreResult<Self> {
+        check_echo(&self.sums.checksum, &self.stored)?;
+        match &self.sums.md5 {
+            Some(md5) if !self.stored.opaque_etag && !self.stored.etag.eq_ignore_ascii_case(md5) => {
                 Err(doubtful(format!(
-                    "the server stored something else: its ETag is {}, the content's MD5 is {expected}",
-                    stored.etag
+                    "the server stored something else: its ETag is {}, the content's MD5 is {md5}",
+                    self.stored.etag
                 )))
             }
-            _ => Ok(stored),
+            _ => Ok(self),
         }
-    }
-}
-
-impl StoredPart {
-    /// The answer if it is credible. A wrong ETag would be refused by Complete.
-    pub(super) fn check(self) -> StoreResult<Self> {
-        check_echo(&self.checksum, &self.stored)?;
-        Ok(self)
     }
 }
 
@@ -111,7 +101,7 @@ pub(crate) fn push_hex(into: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
     use crate::config::ChecksumAlgorithm;
-    use crate::store::{Body, CompletedPart, ObjectProperties};
+    use crate::store::{CompletedPart, Sums};
 
     fn checksum(value: &str) -> Checksum {
         Checksum {
@@ -128,29 +118,26 @@ mod tests {
         }
     }
 
-    fn put(expected_etag: Option<&str>) -> PutObject {
-        PutObject {
-            key: "k".into(),
-            body: Body::Bytes(bytes::Bytes::new()),
+    fn credible(md5: Option<&str>, stored: Stored) -> bool {
+        let sums = Sums {
             checksum: checksum("AAAA"),
-            expected_etag: expected_etag.map(str::to_owned),
-            properties: ObjectProperties::default(),
-            if_none_match: false,
-        }
+            md5: md5.map(str::to_owned),
+        };
+        Sent { stored, sums }.check().is_ok()
     }
 
     #[test]
     fn a_wrong_etag_or_checksum_is_no_success() {
-        assert!(put(Some("d4")).check(stored("d4", Some("AAAA"))).is_ok());
-        assert!(put(Some("d4")).check(stored("D4", None)).is_ok());
-        assert!(put(None).check(stored("whatever", None)).is_ok());
-        assert!(put(Some("d4")).check(stored("ff", Some("AAAA"))).is_err());
-        assert!(put(Some("d4")).check(stored("d4", Some("BBBB"))).is_err());
+        assert!(credible(Some("d4"), stored("d4", Some("AAAA"))));
+        assert!(credible(Some("d4"), stored("D4", None)));
+        assert!(credible(None, stored("whatever", None)));
+        assert!(!credible(Some("d4"), stored("ff", Some("AAAA"))));
+        assert!(!credible(Some("d4"), stored("d4", Some("BBBB"))));
         let encrypted = Stored {
             opaque_etag: true,
             ..stored("ff", None)
         };
-        assert!(put(Some("d4")).check(encrypted).is_ok());
+        assert!(credible(Some("d4"), encrypted));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use super::pace::{Pace, jittered};
 use super::{
     ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
-    PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart, abort_strays,
+    PutObject, Sent, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart, abort_strays,
 };
 use crate::config::{ChecksumAlgorithm, DEFAULT_RETRIES, RetrySettings};
 use crate::event::{DETAIL, RetryNotice};
@@ -104,7 +104,7 @@ impl Retrying {
                     .max(history.started);
                 self.settings.retries > 0 && since.elapsed() < self.settings.outage_limit
             }
-            Kind::BadDigest | Kind::NotCredible | Kind::LocalRead => left(DOUBTFUL_RETRIES),
+            Kind::BadDigest | Kind::NotCredible => left(DOUBTFUL_RETRIES),
             // The engine has corrected its clock or fetched new credentials by now: once is enough.
             Kind::ClockSkew | Kind::ExpiredCredentials => history.of_this_kind == 1,
             _ => false,
@@ -171,10 +171,9 @@ impl Retrying {
 
 #[async_trait]
 impl ObjectStore for Retrying {
-    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Sent> {
         self.run("PutObject", &request.key, |store| async {
-            let stored = store.put_object(request).await?;
-            request.check(stored)
+            store.put_object(request).await?.check()
         })
         .await
     }
@@ -198,7 +197,7 @@ impl ObjectStore for Retrying {
         outcome
     }
 
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<StoredPart> {
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent> {
         self.run("UploadPart", &request.key, |store| async {
             store.upload_part(request).await?.check()
         })

@@ -14,7 +14,6 @@ use md5::{Digest as _, Md5};
 
 use crate::config::ChecksumAlgorithm;
 use crate::plan::common_directory;
-use crate::store::checksum::of_body;
 use crate::store::{
     Body, ListRequest, ListedObject, ObjectProperties, ObjectStore, PutObject, StoreResult, hex,
 };
@@ -111,7 +110,6 @@ impl<'a> Archive<'a> {
             ..
         } = self;
         let body = Body::Bytes(Bytes::from(tar.into_inner()?));
-        let checksum = of_body(algorithm, &body).map_err(io::Error::other)?;
         let mut metadata = vec![
             ("snowball-auto-extract", "true".to_owned()),
             // One that cannot be stored must not keep the others from it.
@@ -124,8 +122,8 @@ impl<'a> Archive<'a> {
         let request = PutObject {
             key: format!("{directory}.s3haul-batch-{:016x}.tar", fastrand::u64(..)),
             body,
-            checksum,
-            expected_etag: None,
+            algorithm,
+            md5_etag: false,
             properties: ObjectProperties {
                 content_type: "application/x-tar".into(),
                 metadata,

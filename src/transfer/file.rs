@@ -9,43 +9,9 @@ use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
 use crate::event::{Failure, FailureKind};
-
-/// What tells one state of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileIdentity {
-    device: u64,
-    inode: u64,
-    /// Bytes.
-    pub size_bytes: u64,
-    modified: (i64, u64),
-    changed: (i64, u64),
-}
-
-impl FileIdentity {
-    /// Device and inode: the same under every name of the file.
-    pub(super) fn node(&self) -> (u64, u64) {
-        (self.device, self.inode)
-    }
-
-    /// Modification time as rclone writes it into metadata: seconds with nine decimals.
-    pub fn mtime_text(&self) -> String {
-        let (seconds, nanoseconds) = self.modified;
-        if seconds < 0 && nanoseconds > 0 {
-            // A time before 1970 counts its fraction upwards: -1.5 s is stored as -2 s + 0.5 s.
-            return format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanoseconds);
-        }
-        // By hand: the formatter takes longer than the rest of a small file's properties.
-        let mut text = seconds.to_string();
-        text.reserve_exact(10);
-        text.push('.');
-        let digit = |place: u32| (nanoseconds / 10_u64.pow(place) % 10) as u8;
-        text.extend((0..9).rev().map(|place| char::from(b'0' + digit(place))));
-        text
-    }
-}
+use crate::identity::{FileChanged, FileIdentity};
 
 /// Why a file could not be read as one consistent whole.
 #[derive(Debug)]
@@ -85,32 +51,11 @@ pub(super) fn open(path: &Path, links: Links) -> Result<(File, FileIdentity), Re
         flags |= OFlags::NOFOLLOW;
     }
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(trouble)?);
-    let identity = identify(&file)?;
-    Ok((file, identity))
-}
-
-/// The state of an open file.
-pub(super) fn identify(file: &File) -> Result<FileIdentity, ReadTrouble> {
-    let stat = rustix::fs::fstat(file).map_err(trouble)?;
+    let stat = rustix::fs::fstat(&file).map_err(trouble)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(unreadable("it is not a regular file now"));
     }
-    Ok(FileIdentity {
-        device: stat.st_dev,
-        inode: stat.st_ino,
-        size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
-        modified: (stat.st_mtime, stat.st_mtime_nsec),
-        changed: (stat.st_ctime, stat.st_ctime_nsec),
-    })
-}
-
-/// Fails when the open file is not what it was.
-pub(super) fn ensure_same(file: &File, before: &FileIdentity) -> Result<(), ReadTrouble> {
-    if identify(file)? == *before {
-        Ok(())
-    } else {
-        Err(ReadTrouble::Changed)
-    }
+    Ok((file, FileIdentity::of_stat(&stat)))
 }
 
 /// All bytes of a small file, certain to be of one state.
@@ -130,8 +75,11 @@ pub(super) fn read_whole(file: &File, before: &FileIdentity) -> Result<Bytes, Re
     if bytes.len() != size {
         return Err(ReadTrouble::Changed);
     }
-    ensure_same(file, before)?;
-    Ok(Bytes::from(bytes))
+    match before.ensure(file) {
+        Ok(()) => Ok(Bytes::from(bytes)),
+        Err(error) if FileChanged::caused(&error) => Err(ReadTrouble::Changed),
+        Err(error) => Err(unreadable(error.to_string())),
+    }
 }
 
 /// How long to wait before a file that changed is looked at again.
@@ -142,26 +90,6 @@ pub(super) fn settle_time(attempt: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn identity(modified: (i64, u64)) -> FileIdentity {
-        FileIdentity {
-            device: 1,
-            inode: 2,
-            size_bytes: 3,
-            modified,
-            changed: (0, 0),
-        }
-    }
-
-    #[test]
-    fn mtime_is_written_as_rclone_does() {
-        assert_eq!(
-            identity((1_700_000_000, 123_456_789)).mtime_text(),
-            "1700000000.123456789"
-        );
-        assert_eq!(identity((0, 5)).mtime_text(), "0.000000005");
-        assert_eq!(identity((-2, 500_000_000)).mtime_text(), "-1.500000000");
-    }
 
     #[test]
     fn a_named_pipe_is_refused_at_once() {

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use md5::{Digest as _, Md5};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::file::{self, FileIdentity, ReadTrouble};
-use super::shared::{PART_HOLDS_BYTES, TransferShared};
+use super::file::{self, ReadTrouble};
+use super::shared::{SENDING_HOLDS_BYTES, TransferShared};
 use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
 use super::task::{Content, ObjectSpec};
 use super::verify::Expected;
 use crate::event::{DETAIL, Failure, FailureKind};
+use crate::identity::FileIdentity;
 use crate::store::checksum::{of_body, of_parts};
 use crate::store::{
     Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectStore, PutObject,
-    StoreError, StoreErrorKind, Stored, StoredPart, UploadPart,
+    SLICE_BYTES, StoreError, StoreErrorKind, Stored, UploadPart,
 };
 
 /// Steps through one store.
@@ -43,7 +43,8 @@ impl From<StoreError> for StepError {
             });
         }
         match error.kind {
-            StoreErrorKind::LocalRead => Self::Changed,
+            StoreErrorKind::LocalChange => Self::Changed,
+            StoreErrorKind::LocalRead => Self::Failed(Failure::new(FailureKind::Unreadable, error.message)),
             _ => Self::Failed(Failure::new(FailureKind::Upload, error.to_string())),
         }
     }
@@ -60,41 +61,54 @@ impl LocalSteps {
     }
 
     async fn put(&self, object: &ObjectSpec) -> Result<StepDone, StepError> {
-        let (body, identity, _held) = self.small_body(object).await?;
-        let checksum = of_body(self.shared.settings.checksum, &body)?;
-        let expected_etag = match &body {
-            Body::Bytes(bytes) if self.shared.connector.server().is_trusted() => {
-                Some(crate::store::hex(&Md5::digest(bytes)))
-            }
-            _ => None,
-        };
-        let size_bytes = body.length();
+        let (body, identity, _held) = self.whole_body(object).await?;
+        let is_trusted = self.shared.connector.server().is_trusted();
         let request = PutObject {
             key: object.key.clone(),
             body,
-            checksum: checksum.clone(),
-            expected_etag,
+            algorithm: self.shared.settings.checksum,
+            md5_etag: is_trusted,
             properties: self.shared.properties(object, identity.as_ref()),
             if_none_match: self.shared.settings.if_none_match,
         };
-        let expected = Expected {
-            key: &object.key,
-            size_bytes,
-            checksum: &checksum,
-            part_lengths: &[],
-        };
-        if !self.shared.connector.server().is_trusted() {
+        if !is_trusted {
             self.refuse_existing(&object.key).await?;
         }
-        let stored = match self.store.put_object(&request).await {
-            Ok(stored) => stored,
-            Err(error) => self.settle_precondition(error, &expected).await?,
+        let (stored, checksum) = match self.store.put_object(&request).await {
+            Ok(sent) => (sent.stored, sent.sums.checksum),
+            Err(error) => self.settle_put(error, &request).await?,
+        };
+        let expected = Expected {
+            key: &object.key,
+            size_bytes: request.body.length(),
+            checksum: &checksum,
+            part_lengths: &[],
         };
         self.done(stored, &expected).await
     }
 
-    /// Content that fits into one PUT, in memory, with its share of the budget.
-    async fn small_body(
+    /// A PUT that did not have its answer: if it was ours that the condition met, it is stored nevertheless.
+    async fn settle_put(
+        &self,
+        error: StoreError,
+        request: &PutObject,
+    ) -> Result<(Stored, Checksum), StepError> {
+        if error.kind != StoreErrorKind::PreconditionFailed {
+            return Err(error.into());
+        }
+        let checksum = of_body(request.algorithm, false, &request.body)?.checksum;
+        let expected = Expected {
+            key: &request.key,
+            size_bytes: request.body.length(),
+            checksum: &checksum,
+            part_lengths: &[],
+        };
+        let stored = self.settle_precondition(error, &expected).await?;
+        Ok((stored, checksum))
+    }
+
+    /// Content that goes by one PUT, with its share of the budget: what is small in memory, what is not in slices.
+    async fn whole_body(
         &self,
         object: &ObjectSpec,
     ) -> Result<(Body, Option<FileIdentity>, Option<OwnedSemaphorePermit>), StepError> {
@@ -104,14 +118,22 @@ impl LocalSteps {
         };
         let limit = self.shared.settings.multipart_threshold.bytes();
         let (file, identity) = self.shared.open(path)?;
-        if identity.size_bytes > limit {
-            return Err(StepError::TooLarge {
-                size_bytes: identity.size_bytes,
-            });
+        let size_bytes = identity.size_bytes;
+        if size_bytes > limit {
+            return Err(StepError::TooLarge { size_bytes });
         }
-        let held = self.shared.hold(identity.size_bytes).await;
-        let bytes = file::read_whole(&file, &identity)?;
-        Ok((Body::Bytes(bytes), Some(identity), Some(held)))
+        let held = self.shared.hold(size_bytes.min(SENDING_HOLDS_BYTES)).await;
+        let body = if size_bytes <= SLICE_BYTES as u64 {
+            Body::Bytes(file::read_whole(&file, &identity)?)
+        } else {
+            Body::File(FileRange {
+                file: Arc::new(file),
+                offset: 0,
+                length: size_bytes,
+                identity: Some(identity),
+            })
+        };
+        Ok((body, Some(identity), Some(held)))
     }
 
     /// Looks for an existing object first: on servers that may ignore `If-None-Match`, and before a multipart
@@ -187,24 +209,21 @@ impl LocalSteps {
         number: u32,
         (offset, length): (u64, u64),
     ) -> Result<StepDone, StepError> {
-        let (body, open_file, _held) = match &object.content {
-            Content::Held(body) => (body.clone(), None, None),
+        let (body, _held) = match &object.content {
+            Content::Held(body) => (body.clone(), None),
             Content::Path(path) => {
-                let held = self.shared.hold(length.min(PART_HOLDS_BYTES)).await;
+                let held = self.shared.hold(length.min(SENDING_HOLDS_BYTES)).await;
                 let (file, identity) = self.shared.open(path)?;
-                if begun.identity.as_ref() != Some(&identity) {
+                if begun.identity != Some(identity) {
                     return Err(StepError::Changed);
                 }
-                let file = Arc::new(file);
-                (
-                    Body::File(FileRange {
-                        file: file.clone(),
-                        offset,
-                        length,
-                    }),
-                    Some((file, identity)),
-                    Some(held),
-                )
+                let range = FileRange {
+                    file: Arc::new(file),
+                    offset,
+                    length,
+                    identity: Some(identity),
+                };
+                (Body::File(range), Some(held))
             }
         };
         let request = UploadPart {
@@ -214,16 +233,11 @@ impl LocalSteps {
             body,
             algorithm: self.shared.settings.checksum,
         };
-        let outcome = self.store.upload_part(&request).await;
-        if let Some((file, before)) = &open_file {
-            // Before the error: a changed file explains a wrong digest.
-            file::ensure_same(file, before)?;
-        }
-        let StoredPart { stored, checksum } = outcome.map_err(lost_upload)?;
+        let sent = self.store.upload_part(&request).await.map_err(lost_upload)?;
         let part = CompletedPart {
             number,
-            etag: stored.etag,
-            checksum,
+            etag: sent.stored.etag,
+            checksum: sent.sums.checksum,
         };
         Ok(StepDone::Part(PartDone { part, length }))
     }

@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::file::{self, FileIdentity, Links, ReadTrouble};
+use super::file::{self, Links, ReadTrouble};
 use super::task::ObjectSpec;
 use crate::config::{ObjectAttributes, TransferSettings, VerifyMode};
+use crate::identity::FileIdentity;
 use crate::store::{Connector, ObjectProperties, SLICE_BYTES};
 
 /// The budget counts in KiB, because a semaphore counts in 32 bits.
 const BUDGET_UNIT_BYTES: u64 = 1024;
-/// A part in flight holds one slice in the transport and one being read.
-pub(super) const PART_HOLDS_BYTES: u64 = 2 * SLICE_BYTES as u64;
+/// What is sent in slices holds one in the transport and one being read.
+pub(super) const SENDING_HOLDS_BYTES: u64 = 2 * SLICE_BYTES as u64;
 
 /// What all workers of one process share.
 pub struct TransferShared {

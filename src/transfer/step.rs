@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::file::FileIdentity;
 use super::task::ObjectSpec;
 use crate::event::{Failure, FailureKind};
+use crate::identity::FileIdentity;
 use crate::store::CompletedPart;
 
 /// A multipart upload that has begun.

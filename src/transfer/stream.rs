@@ -80,6 +80,7 @@ impl Cutter<'_> {
             file: Arc::new(file),
             offset: 0,
             length,
+            identity: None,
         }))
     }
 }

@@ -14,6 +14,7 @@ on_both_servers!(
     an_object_that_exists_is_skipped_when_asked,
     a_missing_bucket_is_made_when_asked,
     what_verify_reads_back_is_the_same,
+    both_engines_leave_the_same_objects,
 );
 
 /// Runs `cp` with `arguments` and the target below `bucket`.
@@ -43,6 +44,46 @@ fn a_directory_arrives_whole_with_hidden_and_empty_files(kind: Kind) {
     assert_eq!(ran.events("file").len(), 63, "one line for each file");
     assert_eq!(ran.events("start").len(), 1);
     assert_eq!(oracle.open_uploads("p/large.bin"), 0);
+}
+
+/// Whole with its head, in slices with its checksum before or behind it, in parts: what is stored is the same.
+fn both_engines_leave_the_same_objects(kind: Kind) {
+    let (server, tree, bucket) = (Server::start(kind), Tree::new(), bucket("same"));
+    tree.file("small.txt", random(4_000));
+    tree.file("middle.json", random(2 * MIB));
+    tree.file("large.bin", random(17 * MIB));
+    let oracle = server.oracle(&bucket);
+    oracle.make_bucket();
+    for engine in ["direct", "sdk"] {
+        let target = format!("s3://{bucket}/{engine}/");
+        let flags = ["--engine", engine, "--metadata", "owner=me", "--tags", "a=b"];
+        cp(
+            &server,
+            &[&[tree.path().to_str().unwrap(), &target][..], &flags].concat(),
+        )
+        .expect_code(0);
+    }
+    assert_eq!(oracle.digests("direct/"), oracle.digests("sdk/"));
+    for name in ["small.txt", "middle.json", "large.bin"] {
+        let told = |engine: &str| {
+            let head = oracle.head(&format!("{engine}/{name}"));
+            let described = format!(
+                "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+                head.e_tag(),
+                head.content_type(),
+                head.content_encoding(),
+                head.checksum_crc64_nvme(),
+                head.checksum_type(),
+                head.storage_class(),
+                head.tag_count(),
+            );
+            let metadata: std::collections::BTreeMap<_, _> =
+                head.metadata().cloned().unwrap_or_default().into_iter().collect();
+            (described, metadata)
+        };
+        assert_eq!(told("direct"), told("sdk"), "{name}");
+        assert_eq!(told("direct").1.len(), 2, "mtime and owner");
+    }
 }
 
 fn the_key_rule_holds_for_files_directories_and_several_sources(kind: Kind) {

@@ -30,7 +30,7 @@ use super::signer::Signer;
 use super::target::Target;
 use super::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
-    PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
+    PutObject, Sent, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
 use crate::event::DETAIL;
@@ -92,7 +92,7 @@ impl DirectStore {
         (RequestBody::Frames(Box::new(frames)), progress)
     }
 
-    /// Whether a part goes with its checksum behind it: from a file, to a server that is known to look there. What
+    /// Whether a body goes with its checksum behind it: from a file, to a server that is known to look there. What
     /// one that does not would store is not what was meant.
     fn takes_trailer(&self, body: &Body) -> bool {
         let known = self.shared.server.get().is_some_and(|server| server.is_trusted());
@@ -103,42 +103,66 @@ impl DirectStore {
             && !self.shared.refuses_trailers.load(Ordering::Relaxed)
     }
 
-    /// Sends a part in one pass over its file.
-    async fn part_with_trailer(&self, request: &UploadPart) -> StoreResult<StoredPart> {
-        let length = request.body.length();
-        let name = checksum_header(request.algorithm);
-        let mut draft = Draft::new(&self.target, &request.key);
-        draft.header(CONTENT_ENCODING, "aws-chunked")?;
-        draft.header(DECODED_LENGTH, &length.to_string())?;
-        draft.header(TRAILER, name)?;
-        draft.part(request.number, &request.upload_id);
-        let progress = Progress::start(false);
-        let content = FrameBody::new(request.body.clone(), progress.clone(), self.shared.gate.clone());
-        let (body, sum) = TrailerBody::new(content, length, request.algorithm, name);
-        let payload = Some(UNSIGNED_WITH_TRAILER.to_owned());
-        let wire = (RequestBody::Trailer(Box::new(body)), progress);
-        let stored = self
-            .exchange(draft, wire, length, payload, request.algorithm)
-            .await?;
-        let checksum = sum.get().cloned().ok_or_else(|| {
-            StoreError::new(
-                StoreErrorKind::NotCredible,
-                "the server said yes before it had the whole part",
-            )
-        })?;
-        Ok(StoredPart { stored, checksum })
+    /// Signs and sends `draft` with `body` and its checksum, and reads the answer: what a PUT is answered with on
+    /// success. With MD5 where an ETag is to be compared with it.
+    async fn put(&self, draft: Draft, body: &Body, sums: (ChecksumAlgorithm, bool)) -> StoreResult<Sent> {
+        if !self.takes_trailer(body) {
+            return self.with_header(draft, body, sums).await;
+        }
+        // Boxed: small objects, which are many, do not carry its size with them.
+        let outcome = Box::pin(self.with_trailer(draft.clone(), body, sums)).await;
+        if !matches!(&outcome, Err(error) if error.kind == StoreErrorKind::Refused) {
+            return outcome;
+        }
+        let again = self.with_header(draft, body, sums).await;
+        if again.is_ok() {
+            tracing::info!(target: DETAIL, ?outcome, "the server does not take a checksum behind a body");
+            self.shared.refuses_trailers.store(true, Ordering::Relaxed);
+        }
+        again
     }
 
-    /// Signs and sends `draft` with `body`, and reads the answer: what a PUT is answered with on success.
-    async fn put(&self, draft: Draft, body: &Body, algorithm: ChecksumAlgorithm) -> StoreResult<Stored> {
-        let payload_hash = if self.signs_payload {
-            Some(payload_hash(body)?)
-        } else {
-            None
-        };
+    /// The checksum goes before the body: that of a file is read for it first.
+    async fn with_header(
+        &self,
+        mut draft: Draft,
+        body: &Body,
+        (algorithm, with_md5): (ChecksumAlgorithm, bool),
+    ) -> StoreResult<Sent> {
+        let sums = of_body(algorithm, with_md5, body)?;
+        draft.checksum(&sums.checksum)?;
+        let payload_hash = self.signs_payload.then(|| payload_hash(body)).transpose()?;
         let wire = self.wire_body(body).await;
-        self.exchange(draft, wire, body.length(), payload_hash, algorithm)
-            .await
+        let stored = self
+            .exchange(draft, wire, body.length(), payload_hash, algorithm)
+            .await?;
+        Ok(Sent { stored, sums })
+    }
+
+    /// The checksum goes behind the body, in one pass over the file.
+    async fn with_trailer(
+        &self,
+        mut draft: Draft,
+        body: &Body,
+        (algorithm, with_md5): (ChecksumAlgorithm, bool),
+    ) -> StoreResult<Sent> {
+        let length = body.length();
+        draft.header(CONTENT_ENCODING, "aws-chunked")?;
+        draft.header(DECODED_LENGTH, &length.to_string())?;
+        draft.header(TRAILER, checksum_header(algorithm))?;
+        let progress = Progress::start(false);
+        let content = FrameBody::new(body.clone(), progress.clone(), self.shared.gate.clone());
+        let (body, sums) = TrailerBody::new(content, length, algorithm, with_md5);
+        let payload = Some(UNSIGNED_WITH_TRAILER.to_owned());
+        let wire = (RequestBody::Trailer(Box::new(body)), progress);
+        let stored = self.exchange(draft, wire, length, payload, algorithm).await?;
+        let sums = sums.get().cloned().ok_or_else(|| {
+            StoreError::new(
+                StoreErrorKind::NotCredible,
+                "the server said yes before it had the whole body",
+            )
+        })?;
+        Ok(Sent { stored, sums })
     }
 
     async fn exchange(
@@ -178,45 +202,35 @@ fn no_credentials(error: &aws_credential_types::provider::error::CredentialsErro
 }
 
 /// The server sends us elsewhere: the SDK knows the ways of redirects.
-fn is_redirect(outcome: &StoreResult<Stored>) -> bool {
+fn is_redirect(outcome: &StoreResult<Sent>) -> bool {
     matches!(outcome, Err(error) if error.status.is_some_and(|status| (300..400).contains(&status)))
 }
 
 #[async_trait]
 impl ObjectStore for DirectStore {
-    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Sent> {
         let mut draft = Draft::new(&self.target, &request.key);
-        draft.checksum(&request.checksum)?;
         draft.properties(&request.properties)?;
         if request.if_none_match {
             draft.header(IF_NONE_MATCH, "*")?;
         }
-        let outcome = self.put(draft, &request.body, request.checksum.algorithm).await;
+        let sums = (request.algorithm, request.md5_etag);
+        let outcome = self.put(draft, &request.body, sums).await;
         if is_redirect(&outcome) {
             return self.sdk.put_object(request).await;
         }
         outcome
     }
 
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<StoredPart> {
-        if self.takes_trailer(&request.body) {
-            let outcome = self.part_with_trailer(request).await;
-            if !matches!(&outcome, Err(error) if error.kind == StoreErrorKind::Refused) {
-                return outcome;
-            }
-            tracing::info!(target: DETAIL, ?outcome, "the server does not take a checksum behind a body");
-            self.shared.refuses_trailers.store(true, Ordering::Relaxed);
-        }
-        let checksum = of_body(request.algorithm, &request.body)?;
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent> {
         let mut draft = Draft::new(&self.target, &request.key);
-        draft.checksum(&checksum)?;
         draft.part(request.number, &request.upload_id);
-        let outcome = self.put(draft, &request.body, request.algorithm).await;
+        // The ETags of all parts are compared when the object is put together.
+        let outcome = self.put(draft, &request.body, (request.algorithm, false)).await;
         if is_redirect(&outcome) {
             return self.sdk.upload_part(request).await;
         }
-        let stored = outcome?;
-        Ok(StoredPart { stored, checksum })
+        outcome
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {

@@ -18,6 +18,7 @@ use crate::store::{Checksum, ObjectProperties, StoreError, StoreErrorKind, Store
 const OUR_NAME: &str = concat!("s3haul/", env!("CARGO_PKG_VERSION"), " (direct)");
 
 /// See the module.
+#[derive(Clone)]
 pub(super) struct Draft {
     path: String,
     query: String,

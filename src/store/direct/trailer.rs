@@ -11,10 +11,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::request::checksum_header;
 use crate::config::ChecksumAlgorithm;
-use crate::store::Checksum;
+use crate::store::Sums;
 use crate::store::body::FrameBody;
-use crate::store::checksum::{Hasher, encoded_length};
+use crate::store::checksum::{Summing, encoded_length};
 
 /// The value of `x-amz-content-sha256` that announces the trailer.
 pub(super) const UNSIGNED_WITH_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
@@ -24,42 +25,43 @@ pub(in crate::store) struct TrailerBody {
     /// The size of the one chunk.
     head: Option<Bytes>,
     content: FrameBody,
-    hasher: Option<Hasher>,
+    summing: Option<Summing>,
     /// Name of the trailer.
     name: &'static str,
     left: u64,
-    sum: Arc<OnceLock<Checksum>>,
+    sums: Arc<OnceLock<Sums>>,
 }
 
 impl TrailerBody {
-    /// `content` of `length` bytes, with the header `name` behind it. The checksum is in the returned cell when the
+    /// `content` of `length` bytes, with its checksum behind it. What was found of it is in the returned cell when the
     /// last byte has been handed over.
     pub(super) fn new(
         content: FrameBody,
         length: u64,
         algorithm: ChecksumAlgorithm,
-        name: &'static str,
-    ) -> (Self, Arc<OnceLock<Checksum>>) {
+        with_md5: bool,
+    ) -> (Self, Arc<OnceLock<Sums>>) {
+        let name = checksum_header(algorithm);
         let head = Bytes::from(format!("{length:x}\r\n"));
         let trailer =
             "\r\n0\r\n".len() + name.len() + ":".len() + encoded_length(algorithm) + "\r\n\r\n".len();
-        let sum = Arc::<OnceLock<Checksum>>::default();
+        let sums = Arc::<OnceLock<Sums>>::default();
         let body = Self {
             left: head.len() as u64 + length + trailer as u64,
             head: Some(head),
             content,
-            hasher: Some(Hasher::new(algorithm)),
+            summing: Some(Summing::new(algorithm, with_md5)),
             name,
-            sum: sum.clone(),
+            sums: sums.clone(),
         };
-        (body, sum)
+        (body, sums)
     }
 
     /// The end of the chunk and what comes behind it; none when it is out.
     fn tail(&mut self) -> Option<Bytes> {
-        let checksum = self.hasher.take()?.finish();
-        let tail = format!("\r\n0\r\n{}:{}\r\n\r\n", self.name, checksum.value);
-        let _ = self.sum.set(checksum);
+        let sums = self.summing.take()?.finish();
+        let tail = format!("\r\n0\r\n{}:{}\r\n\r\n", self.name, sums.checksum.value);
+        let _ = self.sums.set(sums);
         Some(tail.into())
     }
 }
@@ -78,8 +80,8 @@ impl Body for TrailerBody {
             match ready!(Pin::new(&mut self.content).poll_frame(context)).transpose()? {
                 Some(frame) => {
                     let data = frame.into_data().unwrap_or_default();
-                    if let Some(hasher) = &mut self.hasher {
-                        hasher.update(&data);
+                    if let Some(summing) = &mut self.summing {
+                        summing.update(&data);
                     }
                     data
                 }
@@ -115,8 +117,7 @@ mod tests {
             Progress::start(false),
             None,
         );
-        let name = "x-amz-checksum-crc64nvme";
-        let (body, sum) = TrailerBody::new(content, 9, ChecksumAlgorithm::Crc64Nvme, name);
+        let (body, sums) = TrailerBody::new(content, 9, ChecksumAlgorithm::Crc64Nvme, true);
         let announced = body.size_hint().exact();
         let wire = body.collect().await.expect("no file is read").to_bytes();
         assert_eq!(
@@ -124,6 +125,8 @@ mod tests {
             "9\r\n123456789\r\n0\r\nx-amz-checksum-crc64nvme:rosUhgp5mIg=\r\n\r\n"
         );
         assert_eq!(announced, Some(wire.len() as u64));
-        assert_eq!(sum.get().map(|sum| sum.value.as_str()), Some("rosUhgp5mIg="));
+        let sums = sums.get().expect("all was handed over");
+        assert_eq!(sums.checksum.value, "rosUhgp5mIg=");
+        assert_eq!(sums.md5.as_deref(), Some("25f9e794323b453885f5181f1b624d0b"));
     }
 }

@@ -90,16 +90,10 @@ fn premature() -> StoreError {
 
 /// No answer.
 pub(super) fn failed(error: &hyper::Error) -> StoreError {
-    let io_kind = |kind| {
-        causes(error)
-            .filter_map(|cause| cause.downcast_ref::<io::Error>())
-            .any(|cause| cause.kind() == kind)
-    };
-    if error.is_user() && io_kind(io::ErrorKind::UnexpectedEof) {
-        return StoreError::new(
-            StoreErrorKind::LocalRead,
-            "the file became shorter while it was sent",
-        );
+    // What fails in a body of ours is the reading of a file.
+    let in_body = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>());
+    if let (true, Some(error)) = (error.is_user(), in_body) {
+        return StoreError::local(error);
     }
     if error.is_parse() {
         return StoreError::new(

@@ -19,8 +19,7 @@ use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
 use crate::store::checksum::{of_body, payload_hash};
 use crate::store::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ListedObject, ObjectHead,
-    ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart,
-    UploadPart,
+    ObjectStore, OpenUpload, PutObject, Sent, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
 };
 
 /// The first question of a run is answered quickly or asked again.
@@ -80,7 +79,9 @@ impl SdkStore {
 
 #[async_trait]
 impl ObjectStore for SdkStore {
-    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Sent> {
+        // Checksums go into a header, so a file range is read twice; the second time from the page cache.
+        let sums = of_body(request.algorithm, request.md5_etag, &request.body)?;
         let (body, progress) = self.sdk_body(&request.body).await;
         let length = request.body.length();
         let call = self
@@ -92,16 +93,17 @@ impl ObjectStore for SdkStore {
             .content_length(Self::content_length(length))
             .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
         let call = with_properties!(call, &request.properties);
-        let call = with_checksum!(call, &request.checksum).customize();
+        let call = with_checksum!(call, &sums.checksum).customize();
         let call = call.interceptor(self.content_hash(&request.body)?);
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;
-        stored(
+        let stored = stored(
             output.e_tag(),
-            checksum_of!(output, request.checksum.algorithm),
+            checksum_of!(output, request.algorithm),
             output.server_side_encryption(),
-        )
+        )?;
+        Ok(Sent { stored, sums })
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
@@ -125,9 +127,8 @@ impl ObjectStore for SdkStore {
         }
     }
 
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<StoredPart> {
-        // It goes into a header, so a file range is read twice; the second time from the page cache.
-        let checksum = of_body(request.algorithm, &request.body)?;
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent> {
+        let sums = of_body(request.algorithm, false, &request.body)?;
         let (body, progress) = self.sdk_body(&request.body).await;
         let length = request.body.length();
         let call = self
@@ -139,7 +140,7 @@ impl ObjectStore for SdkStore {
             .part_number(i32::try_from(request.number).expect("part numbers end at 10,000"))
             .body(body)
             .content_length(Self::content_length(length));
-        let call = with_checksum!(call, &checksum).customize();
+        let call = with_checksum!(call, &sums.checksum).customize();
         let call = call.interceptor(self.content_hash(&request.body)?);
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
@@ -149,7 +150,7 @@ impl ObjectStore for SdkStore {
             checksum_of!(output, request.algorithm),
             output.server_side_encryption(),
         )?;
-        Ok(StoredPart { stored, checksum })
+        Ok(Sent { stored, sums })
     }
 
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored> {
