@@ -81,7 +81,7 @@ impl<'a> Outlet<'a> {
             tasks,
             batch_limit,
             sorts,
-            ahead: Vec::new(),
+            ahead: Vec::with_capacity(GROUP),
             ahead_since: now,
             gathered: Vec::new(),
             gathered_since: now,
@@ -109,15 +109,15 @@ impl<'a> Outlet<'a> {
     }
 
     fn release(&mut self) {
-        let mut files = std::mem::take(&mut self.ahead);
+        let mut files = std::mem::replace(&mut self.ahead, Vec::with_capacity(GROUP));
         if self.sorts {
             largest_first(&mut files, |file| file.object.size_bytes);
         }
-        let is_gathered = |file: &Planned| self.is_gathered(file);
-        let (gathered, others): (Vec<_>, Vec<_>) = files.into_iter().partition(is_gathered);
+        let is_gathered = |file: &mut Planned| self.is_gathered(file);
+        let gathered: Vec<_> = files.extract_if(.., is_gathered).collect();
         let tasks = self.tasks;
         // What nobody takes any more settles itself.
-        let _ = tasks.send_all(others.into_iter().flat_map(|file| file.into_tasks(tasks)));
+        let _ = tasks.send_all(files.into_iter().flat_map(|file| file.into_tasks(tasks)));
         for Planned { object, ticket, .. } in gathered {
             self.gather(FileTask::new(Arc::new(object), ticket));
         }
