@@ -36,6 +36,12 @@ struct Planned {
 }
 
 impl Planned {
+    /// Whether it goes with others, where files of up to `batch_limit` bytes do.
+    fn is_gathered(&self, batch_limit: Option<u64>) -> bool {
+        let is_small = batch_limit.is_some_and(|limit| self.object.size_bytes <= limit);
+        is_small && matches!(self.way, Way::Whole) && can_be_in_a_batch(&self.object.key)
+    }
+
     /// Itself, or its parts. What is presumed gets a way back to the queue that it stands in.
     fn into_tasks(self, queue: &Arc<Sender<Task>>) -> impl Iterator<Item = Task> + use<> {
         let Self { object, ticket, way } = self;
@@ -81,7 +87,7 @@ impl<'a> Outlet<'a> {
             tasks,
             batch_limit,
             sorts,
-            ahead: Vec::with_capacity(GROUP),
+            ahead: Vec::new(),
             ahead_since: now,
             gathered: Vec::new(),
             gathered_since: now,
@@ -109,25 +115,17 @@ impl<'a> Outlet<'a> {
     }
 
     fn release(&mut self) {
-        let mut files = std::mem::replace(&mut self.ahead, Vec::with_capacity(GROUP));
         if self.sorts {
-            largest_first(&mut files, |file| file.object.size_bytes);
+            largest_first(&mut self.ahead, |file| file.object.size_bytes);
         }
-        let is_gathered = |file: &mut Planned| self.is_gathered(file);
-        let gathered: Vec<_> = files.extract_if(.., is_gathered).collect();
-        let tasks = self.tasks;
+        let (tasks, batch_limit) = (self.tasks, self.batch_limit);
+        let is_gathered = |file: &mut Planned| file.is_gathered(batch_limit);
+        let gathered: Vec<_> = self.ahead.extract_if(.., is_gathered).collect();
         // What nobody takes any more settles itself.
-        let _ = tasks.send_all(files.into_iter().flat_map(|file| file.into_tasks(tasks)));
+        let _ = tasks.send_all(self.ahead.drain(..).flat_map(|file| file.into_tasks(tasks)));
         for Planned { object, ticket, .. } in gathered {
             self.gather(FileTask::new(Arc::new(object), ticket));
         }
-    }
-
-    fn is_gathered(&self, file: &Planned) -> bool {
-        let is_small = self
-            .batch_limit
-            .is_some_and(|limit| file.object.size_bytes <= limit);
-        is_small && matches!(file.way, Way::Whole) && can_be_in_a_batch(&file.object.key)
     }
 
     fn gather(&mut self, file: FileTask) {

@@ -75,6 +75,12 @@ pub enum Body {
     File(FileRange),
 }
 
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
 impl Body {
     /// Bytes.
     pub fn length(&self) -> u64 {

@@ -100,9 +100,8 @@ impl Summing {
 /// Checksum and, where it is wanted, MD5 of all of `body`; a file range is read for it.
 ///
 /// # Errors
-/// [`StoreErrorKind::LocalRead`](super::StoreErrorKind::LocalRead) when the file cannot be read,
-/// [`StoreErrorKind::LocalChange`](super::StoreErrorKind::LocalChange) when it is not what it was.
-pub(crate) fn of_body(algorithm: ChecksumAlgorithm, with_md5: bool, body: &Body) -> StoreResult<Sums> {
+/// Those of [`Payload::sums`](super::Payload::sums).
+pub(super) fn of_body(algorithm: ChecksumAlgorithm, with_md5: bool, body: &Body) -> StoreResult<Sums> {
     if let (Some((crc, _)), Body::Bytes(bytes)) = (crc(algorithm), body) {
         return Ok(Sums {
             checksum: of_crc(algorithm, crc_fast::checksum(crc, bytes)),

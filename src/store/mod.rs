@@ -15,6 +15,7 @@ mod error;
 mod explain;
 mod http;
 mod pace;
+mod payload;
 mod preflight;
 mod proof;
 mod resolved;
@@ -40,6 +41,7 @@ pub use connector::{Connector, ServerKind};
 pub use error::{StoreError, StoreErrorKind};
 pub use explain::explain;
 pub use pace::Pace;
+pub use payload::{Payload, Sums};
 pub use preflight::{check_bucket, first_contact};
 pub(crate) use proof::{hex, push_hex};
 pub use retry::{RetryObserver, Retrying};
@@ -88,12 +90,8 @@ impl ObjectProperties {
 pub struct PutObject {
     /// Object key.
     pub key: String,
-    /// Its bytes; can be sent again.
-    pub body: Body,
-    /// Checksum that goes with it.
-    pub algorithm: ChecksumAlgorithm,
-    /// The server's ETag must be the MD5 of the bytes.
-    pub md5_etag: bool,
+    /// Its bytes.
+    pub payload: Payload,
     /// What is stored with it.
     pub properties: ObjectProperties,
     /// Fail with [`StoreErrorKind::PreconditionFailed`] when the key exists.
@@ -120,19 +118,8 @@ pub struct UploadPart {
     pub upload_id: String,
     /// From 1.
     pub number: u32,
-    /// Its bytes; can be sent again.
-    pub body: Body,
-    /// Checksum that goes with it.
-    pub algorithm: ChecksumAlgorithm,
-}
-
-/// What was found of bytes on their way to the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sums {
-    /// As it was sent with them.
-    pub checksum: Checksum,
-    /// MD5 in hex, where the ETag must be it.
-    pub md5: Option<String>,
+    /// Its bytes.
+    pub payload: Payload,
 }
 
 /// An object or part as it was sent and stored.

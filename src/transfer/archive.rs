@@ -15,7 +15,7 @@ use md5::{Digest as _, Md5};
 use crate::config::ChecksumAlgorithm;
 use crate::plan::common_directory;
 use crate::store::{
-    Body, ListRequest, ListedObject, ObjectProperties, ObjectStore, PutObject, StoreResult, hex,
+    Body, ListRequest, ListedObject, ObjectProperties, ObjectStore, Payload, PutObject, StoreResult, hex,
 };
 
 /// Bytes that an entry takes beside its content: its header, its PAX records with theirs, padding.
@@ -121,9 +121,7 @@ impl<'a> Archive<'a> {
         }
         let request = PutObject {
             key: format!("{directory}.s3haul-batch-{:016x}.tar", fastrand::u64(..)),
-            body,
-            algorithm,
-            md5_etag: false,
+            payload: Payload::new(body, algorithm),
             properties: ObjectProperties {
                 content_type: "application/x-tar".into(),
                 metadata,
@@ -274,7 +272,7 @@ mod tests {
         assert_eq!(packed.len(), 2);
         let prefix = ("minio-snowball-prefix", "x/".to_owned());
         assert!(request.properties.metadata.contains(&prefix));
-        let Body::Bytes(bytes) = &request.body else {
+        let Body::Bytes(bytes) = &request.payload.body else {
             panic!("in memory");
         };
         let mut read = tar::Archive::new(&bytes[..]);

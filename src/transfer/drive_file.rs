@@ -52,7 +52,7 @@ pub(super) async fn upload_whole(
             record.attempts = attempt;
             record.parts = 0;
         });
-        let outcome = match (put(&object, steps, context).await, &queue) {
+        let outcome = match (put(&object, attempt > 1, steps, context).await, &queue) {
             (Ok(Put::Stored(done)), _) => Ok(done),
             (Ok(Put::TooLarge(size_bytes)), Some(queue)) => {
                 return hand_out(&object, ticket, size_bytes, queue, context);
@@ -69,13 +69,19 @@ pub(super) async fn upload_whole(
     }
 }
 
-async fn put(object: &Arc<ObjectSpec>, steps: &dyn Steps, context: &RunContext) -> Result<Put, StepError> {
+async fn put(
+    object: &Arc<ObjectSpec>,
+    at_once: bool,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<Put, StepError> {
     // The file decides by its size now, not the listing: it may have grown or shrunk.
     if matches!(object.content, Content::Held(_)) && object.size_bytes > context.threshold_bytes {
         return Ok(Put::TooLarge(object.size_bytes));
     }
     let step = Step::Put {
         object: object.clone(),
+        at_once,
     };
     match context.run(steps, step).await {
         Ok(StepDone::Stored(done)) => Ok(Put::Stored(done)),

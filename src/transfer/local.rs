@@ -12,9 +12,9 @@ use super::task::{Content, ObjectSpec};
 use super::verify::Expected;
 use crate::event::{DETAIL, Failure, FailureKind};
 use crate::identity::FileIdentity;
-use crate::store::checksum::{of_body, of_parts};
+use crate::store::checksum::of_parts;
 use crate::store::{
-    Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectStore, PutObject,
+    Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectStore, Payload, PutObject,
     SLICE_BYTES, StoreError, StoreErrorKind, Stored, UploadPart,
 };
 
@@ -60,57 +60,42 @@ impl LocalSteps {
         Self { store, shared }
     }
 
-    async fn put(&self, object: &ObjectSpec) -> Result<StepDone, StepError> {
-        let (body, identity, _held) = self.whole_body(object).await?;
+    async fn put(&self, object: &ObjectSpec, at_once: bool) -> Result<StepDone, StepError> {
+        let (body, identity, _held) = self.whole_body(object, at_once).await?;
         let is_trusted = self.shared.connector.server().is_trusted();
         let request = PutObject {
             key: object.key.clone(),
-            body,
-            algorithm: self.shared.settings.checksum,
-            md5_etag: is_trusted,
+            payload: Payload::new(body, self.shared.settings.checksum).with_md5(is_trusted),
             properties: self.shared.properties(object, identity.as_ref()),
             if_none_match: self.shared.settings.if_none_match,
         };
         if !is_trusted {
             self.refuse_existing(&object.key).await?;
         }
-        let (stored, checksum) = match self.store.put_object(&request).await {
-            Ok(sent) => (sent.stored, sent.sums.checksum),
-            Err(error) => self.settle_put(error, &request).await?,
-        };
-        let expected = Expected {
+        let expected = |checksum| Expected {
             key: &object.key,
-            size_bytes: request.body.length(),
-            checksum: &checksum,
+            size_bytes: request.payload.body.length(),
+            checksum,
             part_lengths: &[],
         };
-        self.done(stored, &expected).await
-    }
-
-    /// A PUT that did not have its answer: if it was ours that the condition met, it is stored nevertheless.
-    async fn settle_put(
-        &self,
-        error: StoreError,
-        request: &PutObject,
-    ) -> Result<(Stored, Checksum), StepError> {
-        if error.kind != StoreErrorKind::PreconditionFailed {
-            return Err(error.into());
+        match self.store.put_object(&request).await {
+            Ok(sent) => self.done(sent.stored, &expected(&sent.sums.checksum)).await,
+            Err(error) if error.kind == StoreErrorKind::PreconditionFailed && error.tries > 1 => {
+                let expected = expected(&request.payload.sums()?.checksum);
+                let stored = self.settle_precondition(error, &expected).await?;
+                self.done(stored, &expected).await
+            }
+            Err(error) if error.kind == StoreErrorKind::PreconditionFailed => Err(StepError::Exists),
+            Err(error) => Err(error.into()),
         }
-        let checksum = of_body(request.algorithm, false, &request.body)?.checksum;
-        let expected = Expected {
-            key: &request.key,
-            size_bytes: request.body.length(),
-            checksum: &checksum,
-            part_lengths: &[],
-        };
-        let stored = self.settle_precondition(error, &expected).await?;
-        Ok((stored, checksum))
     }
 
-    /// Content that goes by one PUT, with its share of the budget: what is small in memory, what is not in slices.
+    /// Content that goes by one PUT, with its share of the budget: what is small in memory, what is not in slices,
+    /// unless it is to be read at once.
     async fn whole_body(
         &self,
         object: &ObjectSpec,
+        at_once: bool,
     ) -> Result<(Body, Option<FileIdentity>, Option<OwnedSemaphorePermit>), StepError> {
         let path = match &object.content {
             Content::Held(body) => return Ok((body.clone(), None, None)),
@@ -122,17 +107,18 @@ impl LocalSteps {
         if size_bytes > limit {
             return Err(StepError::TooLarge { size_bytes });
         }
-        let held = self.shared.hold(size_bytes.min(SENDING_HOLDS_BYTES)).await;
-        let body = if size_bytes <= SLICE_BYTES as u64 {
-            Body::Bytes(file::read_whole(&file, &identity)?)
-        } else {
-            Body::File(FileRange {
-                file: Arc::new(file),
-                offset: 0,
-                length: size_bytes,
-                identity: Some(identity),
-            })
-        };
+        if at_once || size_bytes <= SLICE_BYTES as u64 {
+            let held = self.shared.hold(size_bytes).await;
+            let body = Body::Bytes(file::read_whole(&file, &identity)?);
+            return Ok((body, Some(identity), Some(held)));
+        }
+        let held = self.shared.hold(SENDING_HOLDS_BYTES).await;
+        let body = Body::File(FileRange {
+            file: Arc::new(file),
+            offset: 0,
+            length: size_bytes,
+            identity: Some(identity),
+        });
         Ok((body, Some(identity), Some(held)))
     }
 
@@ -230,8 +216,8 @@ impl LocalSteps {
             key: object.key.clone(),
             upload_id: begun.upload_id.clone(),
             number,
-            body,
-            algorithm: self.shared.settings.checksum,
+            // The ETags of all parts are compared when the object is put together.
+            payload: Payload::new(body, self.shared.settings.checksum),
         };
         let sent = self.store.upload_part(&request).await.map_err(lost_upload)?;
         let part = CompletedPart {
@@ -330,7 +316,7 @@ fn lost_upload(error: StoreError) -> StepError {
 impl Steps for LocalSteps {
     async fn run(&self, step: Step) -> Result<StepDone, StepError> {
         match step {
-            Step::Put { object } => self.put(&object).await,
+            Step::Put { object, at_once } => self.put(&object, at_once).await,
             Step::Batch { objects } => self.batch(&objects).await,
             Step::Begin { object } => self.begin(&object).await,
             Step::Part {

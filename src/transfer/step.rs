@@ -44,10 +44,12 @@ pub struct Done {
 /// One act: at most a few requests, for one object or for a batch of small ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Step {
-    /// Read a small file and store it by one PUT.
+    /// Store a file by one PUT.
     Put {
         /// What.
         object: Arc<ObjectSpec>,
+        /// Read all of it before the first byte is sent: it changes too often to be read while it is.
+        at_once: bool,
     },
     /// Read small files and store them by one PUT that the server takes apart.
     Batch {

@@ -47,6 +47,31 @@ fn a_file_that_changes_never_becomes_a_torn_object() {
     }
 }
 
+/// A log that is written to all the time: slowly sent it would never be the same at the end.
+#[test]
+fn a_file_that_never_settles_is_read_at_once_on_the_second_try() {
+    let scene = Scene::new("log");
+    let path = scene.tree.file("log", vec![b'a'; 2 * MIB]);
+    let stop = AtomicBool::new(false);
+    let ran = std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut file = fs::OpenOptions::new().append(true).open(&path).expect("open");
+            while !stop.load(Ordering::Relaxed) {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                file.write_all(b"b").expect("append");
+            }
+        });
+        let ran = run(&mut scene.cp("", &["--bwlimit", "4MiB/s"]));
+        stop.store(true, Ordering::Relaxed);
+        ran
+    });
+    let ran = ran.expect_code(0);
+    assert!(ran.events("file")[0]["attempts"].as_u64().unwrap() > 1);
+    let content = scene.oracle().read("log");
+    assert_eq!(content[..2 * MIB], vec![b'a'; 2 * MIB]);
+    assert!(content[2 * MIB..].iter().all(|byte| *byte == b'b'));
+}
+
 #[test]
 fn a_file_that_settles_is_uploaded_on_a_later_try() {
     let scene = Scene::new("settle");

@@ -99,15 +99,24 @@ pub(crate) fn read_body(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::R
     Ok(body)
 }
 
-/// The content of a body that carries its checksum behind itself, which is one chunk.
-pub(crate) fn without_chunks(seen: &Seen, mut body: Vec<u8>) -> Vec<u8> {
+/// The content of a body that carries its checksum behind itself, in chunks.
+pub(crate) fn without_chunks(seen: &Seen, body: Vec<u8>) -> Vec<u8> {
     let Some(length) = seen.header("x-amz-decoded-content-length") else {
         return body;
     };
     let length: usize = length.parse().expect("a number");
-    let start = format!("{length:x}\r\n").len();
-    assert_eq!(body[..start], *format!("{length:x}\r\n").as_bytes(), "one chunk");
-    body.drain(..start);
-    body.truncate(length);
-    body
+    let (mut content, mut rest) = (Vec::with_capacity(length), &body[..]);
+    while content.len() < length {
+        let head = rest
+            .iter()
+            .position(|byte| *byte == b'\r')
+            .expect("a chunk's size");
+        let size = std::str::from_utf8(&rest[..head]).expect("digits");
+        let size = usize::from_str_radix(size, 16).expect("hexadecimal");
+        content.extend_from_slice(&rest[head + 2..][..size]);
+        rest = &rest[head + 2 + size..];
+        rest = rest.strip_prefix(b"\r\n").expect("the end of a chunk");
+    }
+    assert!(rest.starts_with(b"0\r\n"), "and the last chunk");
+    content
 }

@@ -1,14 +1,16 @@
 //! One contract suite for the store, over every server and every engine: what `ObjectStore` promises, asked of it directly.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use s3haul::config::{ChecksumAlgorithm, Engine};
+use s3haul::config::{ChecksumAlgorithm, Config, Engine};
 use s3haul::identity::FileIdentity;
 use s3haul::pipeline::connect;
 use s3haul::store::{
-    Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectProperties, ObjectStore,
-    PutObject, StoreErrorKind, UploadPart,
+    Body, Checksum, CompleteUpload, CompletedPart, Connector, CreateUpload, FileRange, Gate,
+    ObjectProperties, ObjectStore, Payload, PutObject, StoreErrorKind, UploadPart,
 };
 use s3haul::strategy::Host;
 
@@ -18,7 +20,8 @@ use crate::scene::{MIB, config};
 
 on_both_servers_with_both_engines!(
     an_object_is_stored_with_its_checksum_and_read_back,
-    a_file_that_changed_is_not_stored,
+    a_file_that_changes_while_it_is_sent_is_not_stored,
+    what_cannot_be_read_is_our_own_trouble,
     a_conditional_write_has_one_winner,
     a_multipart_upload_becomes_visible_at_once_and_whole,
     ranges_of_a_file_are_sent_as_they_are,
@@ -33,7 +36,15 @@ pub(crate) struct Scene {
     host: Arc<Host>,
     pub(crate) store: Arc<dyn ObjectStore>,
     oracle: Oracle,
-    _server: Server,
+    server: Server,
+    bucket: String,
+}
+
+fn without_retries(server: &Server, engine: Engine) -> Config {
+    let mut config = config(server);
+    config.store.engine = engine;
+    config.transfer.retry.retries = 0;
+    config
 }
 
 impl Scene {
@@ -45,17 +56,25 @@ impl Scene {
 
     fn without_bucket(kind: Kind, engine: Engine) -> Self {
         let server = Server::start(kind);
-        let mut config = config(&server);
-        config.store.engine = engine;
-        config.transfer.retry.retries = 0;
+        let config = without_retries(&server, engine);
         let bucket = bucket("contract");
         let (host, _, store) = connect(&config, &bucket).expect("connects");
         Self {
             host,
             store,
             oracle: server.oracle(&bucket),
-            _server: server,
+            server,
+            bucket,
         }
+    }
+
+    /// From now on all bodies pass `gate`.
+    fn open_again(&mut self, engine: Engine, gate: Arc<dyn Gate>) {
+        let config = without_retries(&self.server, engine);
+        let resolving = Connector::resolve(&config.store, &config.transfer, Some(gate));
+        let connector = self.run(resolving).expect("resolves");
+        let _on_host = self.host.runtime.enter();
+        self.store = connector.open(&self.bucket, 1);
     }
 
     pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
@@ -71,6 +90,12 @@ impl Scene {
         self.run(self.store.put_object(&put(key, content, condition)))
             .map(|sent| sent.stored)
             .map_err(|error| error.kind)
+    }
+
+    /// What is said of an object that is not there.
+    fn missing(&self, key: &str) -> StoreErrorKind {
+        let head = self.store.head_object(key, ChecksumAlgorithm::Crc64Nvme);
+        self.run(head).expect_err("nothing there").kind
     }
 
     fn read(&self, key: &str) -> Vec<u8> {
@@ -118,9 +143,7 @@ fn crc(content: &[u8]) -> Checksum {
 pub(crate) fn put(key: &str, content: &[u8], if_none_match: bool) -> PutObject {
     PutObject {
         key: key.into(),
-        body: Body::Bytes(content.to_vec().into()),
-        algorithm: ChecksumAlgorithm::Crc64Nvme,
-        md5_etag: false,
+        payload: payload(content.to_vec().into()),
         properties: ObjectProperties {
             content_type: "text/plain".into(),
             ..ObjectProperties::default()
@@ -130,14 +153,16 @@ pub(crate) fn put(key: &str, content: &[u8], if_none_match: bool) -> PutObject {
 }
 
 fn part(key: &str, upload_id: &str, number: u32, content: &[u8]) -> UploadPart {
-    let body = Body::Bytes(content.to_vec().into());
     UploadPart {
         key: key.into(),
         upload_id: upload_id.into(),
         number,
-        body,
-        algorithm: ChecksumAlgorithm::Crc64Nvme,
+        payload: payload(content.to_vec().into()),
     }
+}
+
+fn payload(body: Body) -> Payload {
+    Payload::new(body, ChecksumAlgorithm::Crc64Nvme)
 }
 
 fn complete(key: &str, upload_id: &str, parts: Vec<CompletedPart>, whole: &[u8]) -> CompleteUpload {
@@ -170,41 +195,78 @@ fn an_object_is_stored_with_its_checksum_and_read_back(kind: Kind, engine: Engin
     }
 }
 
-/// What a server stores whose connection ends before the last slice is its own affair; it must not be the object.
-fn a_file_that_changed_is_not_stored(kind: Kind, engine: Engine) {
-    let scene = Scene::new(kind, engine);
+/// Lets everything pass, and writes into a file when the second slice does.
+#[derive(Debug)]
+struct Meddler {
+    path: PathBuf,
+    passed: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Gate for Meddler {
+    async fn pass(&self, _bytes: usize) {
+        if self.passed.fetch_add(1, Ordering::Relaxed) == 1 {
+            std::thread::sleep(Duration::from_millis(20));
+            std::fs::write(&self.path, random(3 * MIB)).expect("write");
+        }
+    }
+}
+
+/// Looked at before the last slice goes out: what the server has had until then is not an object.
+fn a_file_that_changes_while_it_is_sent_is_not_stored(kind: Kind, engine: Engine) {
     let tree = Tree::new();
     let path = tree.file("content", random(3 * MIB));
-    // The first body goes with its checksum before it, later ones behind it, where the server is known by then.
-    for changed in [true, false, true] {
+    let passed = AtomicUsize::new(0);
+    let gate = Arc::new(Meddler {
+        path: path.clone(),
+        passed,
+    });
+    let mut scene = Scene::new(kind, engine);
+    scene.open_again(engine, gate.clone());
+    let request = |key| {
         let file = std::fs::File::open(&path).expect("readable");
-        let identity = FileIdentity::of(&file).expect("stat");
-        if changed {
-            std::thread::sleep(Duration::from_millis(20));
-            tree.file("content", random(3 * MIB));
-        }
-        let request = PutObject {
-            body: Body::File(FileRange {
+        let identity = Some(FileIdentity::of(&file).expect("stat"));
+        PutObject {
+            payload: payload(Body::File(FileRange {
                 file: Arc::new(file),
                 offset: 0,
                 length: 3 * MIB as u64,
-                identity: Some(identity),
-            }),
-            ..put(if changed { "torn" } else { "whole" }, b"", false)
-        };
-        let outcome = scene
-            .run(scene.store.put_object(&request))
-            .map_err(|error| error.kind);
-        assert_eq!(outcome.err(), changed.then_some(StoreErrorKind::LocalChange));
-    }
-    let algorithm = ChecksumAlgorithm::Crc64Nvme;
-    let missing = scene
-        .run(scene.store.head_object("torn", algorithm))
-        .expect_err("nothing there");
-    assert_eq!(missing.kind, StoreErrorKind::NoSuchKey);
-    scene
-        .run(scene.store.head_object("whole", algorithm))
-        .expect("stored");
+                identity,
+            })),
+            ..put(key, b"", false)
+        }
+    };
+    let torn = request("k");
+    let error = scene.run(scene.store.put_object(&torn)).expect_err("it changed");
+    assert_eq!(error.kind, StoreErrorKind::LocalChange, "{error}");
+    let slices = gate.passed.load(Ordering::Relaxed);
+    assert!(
+        slices > 2,
+        "{slices}: it changed while it was sent, and not before"
+    );
+    assert_eq!(scene.missing("k"), StoreErrorKind::NoSuchKey);
+    let whole = request("k");
+    scene.run(scene.store.put_object(&whole)).expect("unchanged now");
+}
+
+/// A directory opens like a file, and cannot be read like one.
+fn what_cannot_be_read_is_our_own_trouble(kind: Kind, engine: Engine) {
+    let scene = Scene::new(kind, engine);
+    let directory = Tree::new();
+    let request = PutObject {
+        payload: payload(Body::File(FileRange {
+            file: Arc::new(std::fs::File::open(directory.path()).expect("opens")),
+            offset: 0,
+            length: 3 * MIB as u64,
+            identity: None,
+        })),
+        ..put("k", b"", false)
+    };
+    let error = scene
+        .run(scene.store.put_object(&request))
+        .expect_err("a directory");
+    assert_eq!(error.kind, StoreErrorKind::LocalRead, "{error}");
+    assert_eq!(scene.missing("k"), StoreErrorKind::NoSuchKey);
 }
 
 fn a_conditional_write_has_one_winner(kind: Kind, engine: Engine) {
@@ -292,7 +354,7 @@ fn ranges_of_a_file_are_sent_as_they_are(kind: Kind, engine: Engine) {
         })
     };
     let whole = PutObject {
-        body: range(1, 3 * MIB),
+        payload: payload(range(1, 3 * MIB)),
         ..put("one", &content[1..=3 * MIB], false)
     };
     scene.run(scene.store.put_object(&whole)).expect("stored");
@@ -302,7 +364,7 @@ fn ranges_of_a_file_are_sent_as_they_are(kind: Kind, engine: Engine) {
     for (number, start) in [(1, 0), (2, 5 * MIB), (3, 10 * MIB)] {
         let piece = &content[start..content.len().min(start + 5 * MIB)];
         let request = UploadPart {
-            body: range(start, piece.len()),
+            payload: payload(range(start, piece.len())),
             ..part("k", &id, number, b"")
         };
         let sent = scene.run(scene.store.upload_part(&request)).expect("part");

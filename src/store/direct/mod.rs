@@ -21,7 +21,7 @@ use self::request::{Draft, checksum_header};
 use self::trailer::UNSIGNED_WITH_TRAILER;
 use super::attempt::Attempt;
 use super::body::{FrameBody, Progress, SLICE_BYTES};
-use super::checksum::{of_body, payload_hash};
+use super::checksum::payload_hash;
 use super::connector::Shared;
 use super::http::{Pool, RequestBody};
 use super::resolved::Resolved;
@@ -30,7 +30,7 @@ use super::signer::Signer;
 use super::target::Target;
 use super::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
-    PutObject, Sent, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    Payload, PutObject, Sent, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
 use crate::event::DETAIL;
@@ -96,25 +96,25 @@ impl DirectStore {
     /// one that does not would store is not what was meant.
     fn takes_trailer(&self, body: &Body) -> bool {
         let known = self.shared.server.get().is_some_and(|server| server.is_trusted());
-        matches!(body, Body::File(_))
+        matches!(body, Body::File(range) if range.length > 0)
             && known
             && !self.signs_payload
             && self.resolved.credentials.is_some()
             && !self.shared.refuses_trailers.load(Ordering::Relaxed)
     }
 
-    /// Signs and sends `draft` with `body` and its checksum, and reads the answer: what a PUT is answered with on
-    /// success. With MD5 where an ETag is to be compared with it.
-    async fn put(&self, draft: Draft, body: &Body, sums: (ChecksumAlgorithm, bool)) -> StoreResult<Sent> {
-        if !self.takes_trailer(body) {
-            return self.with_header(draft, body, sums).await;
+    /// Signs and sends `draft` with `payload` and its checksum, and reads the answer: what a PUT is answered with on
+    /// success.
+    async fn put(&self, draft: Draft, payload: &Payload) -> StoreResult<Sent> {
+        if !self.takes_trailer(&payload.body) {
+            return self.with_header(draft, payload).await;
         }
         // Boxed: small objects, which are many, do not carry its size with them.
-        let outcome = Box::pin(self.with_trailer(draft.clone(), body, sums)).await;
-        if !matches!(&outcome, Err(error) if error.kind == StoreErrorKind::Refused) {
+        let outcome = Box::pin(self.with_trailer(draft.clone(), payload)).await;
+        if !matches!(&outcome, Err(error) if is_against_trailers(error)) {
             return outcome;
         }
-        let again = self.with_header(draft, body, sums).await;
+        let again = self.with_header(draft, payload).await;
         if again.is_ok() {
             tracing::info!(target: DETAIL, ?outcome, "the server does not take a checksum behind a body");
             self.shared.refuses_trailers.store(true, Ordering::Relaxed);
@@ -123,39 +123,35 @@ impl DirectStore {
     }
 
     /// The checksum goes before the body: that of a file is read for it first.
-    async fn with_header(
-        &self,
-        mut draft: Draft,
-        body: &Body,
-        (algorithm, with_md5): (ChecksumAlgorithm, bool),
-    ) -> StoreResult<Sent> {
-        let sums = of_body(algorithm, with_md5, body)?;
+    async fn with_header(&self, mut draft: Draft, payload: &Payload) -> StoreResult<Sent> {
+        let sums = payload.sums()?;
         draft.checksum(&sums.checksum)?;
+        let body = &payload.body;
         let payload_hash = self.signs_payload.then(|| payload_hash(body)).transpose()?;
         let wire = self.wire_body(body).await;
         let stored = self
-            .exchange(draft, wire, body.length(), payload_hash, algorithm)
+            .exchange(draft, wire, body.length(), payload_hash, payload.algorithm)
             .await?;
-        Ok(Sent { stored, sums })
+        Ok(Sent {
+            stored,
+            sums: sums.clone(),
+        })
     }
 
     /// The checksum goes behind the body, in one pass over the file.
-    async fn with_trailer(
-        &self,
-        mut draft: Draft,
-        body: &Body,
-        (algorithm, with_md5): (ChecksumAlgorithm, bool),
-    ) -> StoreResult<Sent> {
-        let length = body.length();
+    async fn with_trailer(&self, mut draft: Draft, payload: &Payload) -> StoreResult<Sent> {
+        let length = payload.body.length();
         draft.header(CONTENT_ENCODING, "aws-chunked")?;
         draft.header(DECODED_LENGTH, &length.to_string())?;
-        draft.header(TRAILER, checksum_header(algorithm))?;
+        draft.header(TRAILER, checksum_header(payload.algorithm))?;
         let progress = Progress::start(false);
-        let content = FrameBody::new(body.clone(), progress.clone(), self.shared.gate.clone());
-        let (body, sums) = TrailerBody::new(content, length, algorithm, with_md5);
-        let payload = Some(UNSIGNED_WITH_TRAILER.to_owned());
+        let content = FrameBody::new(payload.body.clone(), progress.clone(), self.shared.gate.clone());
+        let (body, sums) = TrailerBody::new(content, payload);
         let wire = (RequestBody::Trailer(Box::new(body)), progress);
-        let stored = self.exchange(draft, wire, length, payload, algorithm).await?;
+        let hash = Some(UNSIGNED_WITH_TRAILER.to_owned());
+        let stored = self
+            .exchange(draft, wire, length, hash, payload.algorithm)
+            .await?;
         let sums = sums.get().cloned().ok_or_else(|| {
             StoreError::new(
                 StoreErrorKind::NotCredible,
@@ -201,6 +197,12 @@ fn no_credentials(error: &aws_credential_types::provider::error::CredentialsErro
     )
 }
 
+/// It may be the trailer that the server does not know. MinIO before May 2023 takes the word that announces it for the
+/// hash of the body.
+fn is_against_trailers(error: &StoreError) -> bool {
+    error.kind == StoreErrorKind::Refused || error.code.as_deref() == Some("XAmzContentSHA256Mismatch")
+}
+
 /// The server sends us elsewhere: the SDK knows the ways of redirects.
 fn is_redirect(outcome: &StoreResult<Sent>) -> bool {
     matches!(outcome, Err(error) if error.status.is_some_and(|status| (300..400).contains(&status)))
@@ -214,8 +216,7 @@ impl ObjectStore for DirectStore {
         if request.if_none_match {
             draft.header(IF_NONE_MATCH, "*")?;
         }
-        let sums = (request.algorithm, request.md5_etag);
-        let outcome = self.put(draft, &request.body, sums).await;
+        let outcome = self.put(draft, &request.payload).await;
         if is_redirect(&outcome) {
             return self.sdk.put_object(request).await;
         }
@@ -225,8 +226,7 @@ impl ObjectStore for DirectStore {
     async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent> {
         let mut draft = Draft::new(&self.target, &request.key);
         draft.part(request.number, &request.upload_id);
-        // The ETags of all parts are compared when the object is put together.
-        let outcome = self.put(draft, &request.body, (request.algorithm, false)).await;
+        let outcome = self.put(draft, &request.payload).await;
         if is_redirect(&outcome) {
             return self.sdk.upload_part(request).await;
         }

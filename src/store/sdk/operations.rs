@@ -16,7 +16,7 @@ use super::server_date::ServerDate;
 use super::signing::ContentHash;
 use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
-use crate::store::checksum::{of_body, payload_hash};
+use crate::store::checksum::payload_hash;
 use crate::store::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ListedObject, ObjectHead,
     ObjectStore, OpenUpload, PutObject, Sent, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
@@ -81,9 +81,10 @@ impl SdkStore {
 impl ObjectStore for SdkStore {
     async fn put_object(&self, request: &PutObject) -> StoreResult<Sent> {
         // Checksums go into a header, so a file range is read twice; the second time from the page cache.
-        let sums = of_body(request.algorithm, request.md5_etag, &request.body)?;
-        let (body, progress) = self.sdk_body(&request.body).await;
-        let length = request.body.length();
+        let payload = &request.payload;
+        let sums = payload.sums()?;
+        let (body, progress) = self.sdk_body(&payload.body).await;
+        let length = payload.body.length();
         let call = self
             .client
             .put_object()
@@ -94,16 +95,19 @@ impl ObjectStore for SdkStore {
             .set_if_none_match(request.if_none_match.then(|| "*".to_owned()));
         let call = with_properties!(call, &request.properties);
         let call = with_checksum!(call, &sums.checksum).customize();
-        let call = call.interceptor(self.content_hash(&request.body)?);
+        let call = call.interceptor(self.content_hash(&payload.body)?);
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;
         let stored = stored(
             output.e_tag(),
-            checksum_of!(output, request.algorithm),
+            checksum_of!(output, payload.algorithm),
             output.server_side_encryption(),
         )?;
-        Ok(Sent { stored, sums })
+        Ok(Sent {
+            stored,
+            sums: sums.clone(),
+        })
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
@@ -128,9 +132,10 @@ impl ObjectStore for SdkStore {
     }
 
     async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent> {
-        let sums = of_body(request.algorithm, false, &request.body)?;
-        let (body, progress) = self.sdk_body(&request.body).await;
-        let length = request.body.length();
+        let payload = &request.payload;
+        let sums = payload.sums()?;
+        let (body, progress) = self.sdk_body(&payload.body).await;
+        let length = payload.body.length();
         let call = self
             .client
             .upload_part()
@@ -141,16 +146,19 @@ impl ObjectStore for SdkStore {
             .body(body)
             .content_length(Self::content_length(length));
         let call = with_checksum!(call, &sums.checksum).customize();
-        let call = call.interceptor(self.content_hash(&request.body)?);
+        let call = call.interceptor(self.content_hash(&payload.body)?);
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;
         let stored = stored(
             output.e_tag(),
-            checksum_of!(output, request.algorithm),
+            checksum_of!(output, payload.algorithm),
             output.server_side_encryption(),
         )?;
-        Ok(Sent { stored, sums })
+        Ok(Sent {
+            stored,
+            sums: sums.clone(),
+        })
     }
 
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored> {

@@ -1,0 +1,62 @@
+//! Bytes on their way to the server, and what is found of them.
+
+use std::sync::OnceLock;
+
+use super::checksum::of_body;
+use super::{Body, Checksum, StoreResult};
+use crate::config::ChecksumAlgorithm;
+
+/// What was found of bytes on their way to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sums {
+    /// As it was sent with them.
+    pub checksum: Checksum,
+    /// MD5 in hex, where the ETag must be it.
+    pub md5: Option<String>,
+}
+
+/// What a PUT carries; can be sent again.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    /// The bytes.
+    pub body: Body,
+    /// Checksum that goes with them.
+    pub algorithm: ChecksumAlgorithm,
+    pub(super) with_md5: bool,
+    found: OnceLock<Sums>,
+}
+
+impl Payload {
+    /// A body whose MD5 nobody asks for.
+    pub fn new(body: Body, algorithm: ChecksumAlgorithm) -> Self {
+        Self {
+            body,
+            algorithm,
+            with_md5: false,
+            found: OnceLock::new(),
+        }
+    }
+
+    /// With their MD5, if it is `wanted`: the server's ETag must be it then.
+    #[must_use]
+    pub fn with_md5(self, wanted: bool) -> Self {
+        Self {
+            with_md5: wanted,
+            ..self
+        }
+    }
+
+    /// Checksum and, where it is wanted, MD5 of all of the body. A file is read for them, once for all tries: what is
+    /// not the same any more when it is sent is not sent to its end.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::LocalRead`](super::StoreErrorKind::LocalRead) when the file cannot be read,
+    /// [`StoreErrorKind::LocalChange`](super::StoreErrorKind::LocalChange) when it is not what it was.
+    pub fn sums(&self) -> StoreResult<&Sums> {
+        if self.found.get().is_none() {
+            let sums = of_body(self.algorithm, self.with_md5, &self.body)?;
+            let _ = self.found.set(sums);
+        }
+        Ok(self.found.get().expect("set above or by somebody else"))
+    }
+}
