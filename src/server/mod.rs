@@ -22,6 +22,7 @@ mod counters;
 mod discard;
 mod error;
 mod fault;
+mod fine_timer;
 mod gateway;
 mod handle;
 mod http;

@@ -122,15 +122,6 @@ pub struct UploadPart {
     pub payload: Payload,
 }
 
-/// An object or part as it was sent and stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// What the server said.
-    pub stored: Stored,
-    /// Of the bytes that were sent.
-    pub sums: Sums,
-}
-
 /// A part as the server confirmed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompletedPart {
@@ -240,11 +231,11 @@ pub struct OpenUpload {
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
     /// Stores a whole object.
-    async fn put_object(&self, request: &PutObject) -> StoreResult<Sent>;
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored>;
     /// Begins a multipart upload and returns its id.
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String>;
     /// Stores one part; sending a number again replaces that part.
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent>;
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored>;
     /// Makes the object of its parts, at once and whole.
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored>;
     /// Gives up an upload and frees its parts. An upload that is gone already is not an error.

@@ -1,6 +1,6 @@
 //! Bytes on their way to the server, and what is found of them.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::checksum::of_body;
 use super::{Body, Checksum, StoreResult};
@@ -23,7 +23,8 @@ pub struct Payload {
     /// Checksum that goes with them.
     pub algorithm: ChecksumAlgorithm,
     pub(super) with_md5: bool,
-    found: OnceLock<Sums>,
+    /// Set by whoever first sees all of the bytes; what they are for a later try, they were for the first.
+    pub(super) found: Arc<OnceLock<Sums>>,
 }
 
 impl Payload {
@@ -33,7 +34,7 @@ impl Payload {
             body,
             algorithm,
             with_md5: false,
-            found: OnceLock::new(),
+            found: Arc::default(),
         }
     }
 
@@ -46,8 +47,8 @@ impl Payload {
         }
     }
 
-    /// Checksum and, where it is wanted, MD5 of all of the body. A file is read for them, once for all tries: what is
-    /// not the same any more when it is sent is not sent to its end.
+    /// Checksum and, where it is wanted, MD5 of all of the body. A file is read for them, unless it was sent before, and
+    /// once for all tries: what is not the same any more when it is sent is not sent to its end.
     ///
     /// # Errors
     /// [`StoreErrorKind::LocalRead`](super::StoreErrorKind::LocalRead) when the file cannot be read,

@@ -4,7 +4,7 @@
 
 use md5::{Digest as _, Md5};
 
-use super::{Checksum, CompleteUpload, Sent, StoreError, StoreErrorKind, StoreResult, Stored};
+use super::{Checksum, CompleteUpload, Payload, StoreError, StoreErrorKind, StoreResult, Stored};
 
 fn doubtful(message: String) -> StoreError {
     StoreError::new(StoreErrorKind::NotCredible, message)
@@ -25,18 +25,22 @@ fn is_md5(etag: &str) -> bool {
     etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-impl Sent {
-    /// The answer if it is credible.
-    pub(super) fn check(self) -> StoreResult<Self> {
-        check_echo(&self.sums.checksum, &self.stored)?;
-        match &self.sums.md5 {
-            Some(md5) if !self.stored.opaque_etag && !self.stored.etag.eq_ignore_ascii_case(md5) => {
+impl Payload {
+    /// The answer to the one who sent it, if it is credible.
+    pub(super) fn check(&self, stored: Stored) -> StoreResult<Stored> {
+        let sums = self
+            .found
+            .get()
+            .ok_or_else(|| doubtful("the server said yes before it had the whole body".to_owned()))?;
+        check_echo(&sums.checksum, &stored)?;
+        match &sums.md5 {
+            Some(md5) if !stored.opaque_etag && !stored.etag.eq_ignore_ascii_case(md5) => {
                 Err(doubtful(format!(
                     "the server stored something else: its ETag is {}, the content's MD5 is {md5}",
-                    self.stored.etag
+                    stored.etag
                 )))
             }
-            _ => Ok(self),
+            _ => Ok(stored),
         }
     }
 }
@@ -123,7 +127,9 @@ mod tests {
             checksum: checksum("AAAA"),
             md5: md5.map(str::to_owned),
         };
-        Sent { stored, sums }.check().is_ok()
+        let payload = Payload::new(Vec::new().into(), ChecksumAlgorithm::Crc64Nvme);
+        payload.found.set(sums).expect("set once");
+        payload.check(stored).is_ok()
     }
 
     #[test]

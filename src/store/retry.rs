@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use super::pace::{Pace, jittered};
 use super::{
     ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
-    PutObject, Sent, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart, abort_strays,
+    PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart, abort_strays,
 };
 use crate::config::{ChecksumAlgorithm, DEFAULT_RETRIES, RetrySettings};
 use crate::event::{DETAIL, RetryNotice};
@@ -171,9 +171,9 @@ impl Retrying {
 
 #[async_trait]
 impl ObjectStore for Retrying {
-    async fn put_object(&self, request: &PutObject) -> StoreResult<Sent> {
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
         self.run("PutObject", &request.key, |store| async {
-            store.put_object(request).await?.check()
+            request.payload.check(store.put_object(request).await?)
         })
         .await
     }
@@ -197,9 +197,9 @@ impl ObjectStore for Retrying {
         outcome
     }
 
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent> {
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
         self.run("UploadPart", &request.key, |store| async {
-            store.upload_part(request).await?.check()
+            request.payload.check(store.upload_part(request).await?)
         })
         .await
     }

@@ -79,7 +79,10 @@ impl LocalSteps {
             part_lengths: &[],
         };
         match self.store.put_object(&request).await {
-            Ok(sent) => self.done(sent.stored, &expected(&sent.sums.checksum)).await,
+            Ok(stored) => {
+                self.done(stored, &expected(&request.payload.sums()?.checksum))
+                    .await
+            }
             Err(error) if error.kind == StoreErrorKind::PreconditionFailed && error.tries > 1 => {
                 let expected = expected(&request.payload.sums()?.checksum);
                 let stored = self.settle_precondition(error, &expected).await?;
@@ -219,11 +222,11 @@ impl LocalSteps {
             // The ETags of all parts are compared when the object is put together.
             payload: Payload::new(body, self.shared.settings.checksum),
         };
-        let sent = self.store.upload_part(&request).await.map_err(lost_upload)?;
+        let stored = self.store.upload_part(&request).await.map_err(lost_upload)?;
         let part = CompletedPart {
             number,
-            etag: sent.stored.etag,
-            checksum: sent.sums.checksum,
+            etag: stored.etag,
+            checksum: request.payload.sums()?.checksum.clone(),
         };
         Ok(StepDone::Part(PartDone { part, length }))
     }

@@ -6,26 +6,40 @@ use super::books::Books;
 use super::head::{self, Head};
 use super::{DiscardConfig, answer};
 use crate::event::DETAIL;
+use crate::server::fine_timer::FineTimer;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 /// Bytes read at once while a head is looked for, so that a connection holds no more than this between requests.
 const HEAD_READ: usize = 8 * 1024;
 /// How finely a limited connection is paced.
 const PACE: Duration = Duration::from_millis(5);
+/// Bytes of a body read at once. Larger reads leave the cache, smaller ones are more system calls.
+const READ_SIZE: usize = 256 * 1024;
 
 /// What the connections of one event loop share.
 pub(super) struct Shop {
     pub(super) config: DiscardConfig,
     pub(super) books: Arc<Books>,
     /// What bodies are read into, never looked at. Not borrowed across an await.
-    pub(super) scratch: RefCell<Box<[u8]>>,
+    scratch: RefCell<Box<[u8]>>,
+    timer: Arc<FineTimer>,
+}
+
+impl Shop {
+    pub(super) fn new(config: DiscardConfig, books: Arc<Books>, timer: Arc<FineTimer>) -> Self {
+        Self {
+            config,
+            books,
+            scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
+            timer,
+        }
+    }
 }
 
 /// Names for multipart uploads, unique in this process.
@@ -106,7 +120,7 @@ impl Connection<'_> {
             return Ok(());
         }
         if !config.latency.is_zero() {
-            tokio::time::sleep(config.latency).await;
+            self.shop.timer.sleep_until(Instant::now() + config.latency).await;
         }
         answer::of(&mut self.answer, head, UPLOAD_IDS.fetch_add(1, Ordering::Relaxed));
         Ok(())
@@ -153,7 +167,10 @@ impl Connection<'_> {
         let mut received = known as u64;
         loop {
             if let Some(rate) = rate {
-                tokio::time::sleep_until(begun + duration_of(received, rate)).await;
+                self.shop
+                    .timer
+                    .sleep_until(begun + duration_of(received, rate))
+                    .await;
             }
             if received == length {
                 return Ok(());

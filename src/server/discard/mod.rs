@@ -12,10 +12,10 @@ mod connection;
 mod head;
 
 use super::error::ServerError;
+use super::fine_timer::FineTimer;
 use books::Books;
 pub use books::DiscardCounters;
 use connection::Shop;
-use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,8 +27,6 @@ use tokio::task::LocalSet;
 
 /// How long a thread waits after a failed accept, such as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Bytes of a body read at once. Larger reads leave the cache, smaller ones are more system calls.
-const READ_SIZE: usize = 256 * 1024;
 
 /// How a null sink behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub struct DiscardConfig {
     pub port: u16,
     /// Threads that serve, each with an event loop of its own; at least 1.
     pub threads: usize,
-    /// Time between the end of a request's body and its answer; the timer ticks in milliseconds.
+    /// Time between the end of a request's body and its answer.
     pub latency: Duration,
     /// Bytes per second that a connection's bodies are read with; `None` means as fast as they come.
     pub bandwidth_per_connection: Option<u64>,
@@ -90,17 +88,19 @@ impl DiscardServer {
             stop,
             threads: Vec::new(),
         };
+        let started = |source| ServerError::Thread { source };
+        let timer = Arc::new(FineTimer::start().map_err(started)?);
         for number in 0..config.threads.max(1) {
             let listener = listener.try_clone().map_err(failed)?;
-            let (config, books, stopped) = (config.clone(), Arc::clone(&handle.books), stopped.clone());
-            let started = |source| ServerError::Thread { source };
+            let shop = Shop::new(config.clone(), Arc::clone(&handle.books), timer.clone());
+            let stopped = stopped.clone();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .map_err(started)?;
             let thread = std::thread::Builder::new()
                 .name(format!("s3haul-discard-{number}"))
-                .spawn(move || run(&runtime, listener, config, books, stopped))
+                .spawn(move || run(&runtime, listener, shop, stopped))
                 .map_err(started)?;
             handle.threads.push(thread);
         }
@@ -108,18 +108,8 @@ impl DiscardServer {
     }
 }
 
-fn run(
-    runtime: &Runtime,
-    listener: TcpListener,
-    config: DiscardConfig,
-    books: Arc<Books>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let shop = Rc::new(Shop {
-        config,
-        books,
-        scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
-    });
+fn run(runtime: &Runtime, listener: TcpListener, shop: Shop, mut stop: watch::Receiver<bool>) {
+    let shop = Rc::new(shop);
     // Connections end with the local set: nothing is worth finishing.
     LocalSet::new().block_on(runtime, async move {
         tokio::select! {

@@ -30,7 +30,7 @@ use super::signer::Signer;
 use super::target::Target;
 use super::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
-    Payload, PutObject, Sent, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    Payload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
 use crate::event::DETAIL;
@@ -105,7 +105,7 @@ impl DirectStore {
 
     /// Signs and sends `draft` with `payload` and its checksum, and reads the answer: what a PUT is answered with on
     /// success.
-    async fn put(&self, draft: Draft, payload: &Payload) -> StoreResult<Sent> {
+    async fn put(&self, draft: Draft, payload: &Payload) -> StoreResult<Stored> {
         if !self.takes_trailer(&payload.body) {
             return self.with_header(draft, payload).await;
         }
@@ -123,42 +123,27 @@ impl DirectStore {
     }
 
     /// The checksum goes before the body: that of a file is read for it first.
-    async fn with_header(&self, mut draft: Draft, payload: &Payload) -> StoreResult<Sent> {
-        let sums = payload.sums()?;
-        draft.checksum(&sums.checksum)?;
+    async fn with_header(&self, mut draft: Draft, payload: &Payload) -> StoreResult<Stored> {
+        draft.checksum(&payload.sums()?.checksum)?;
         let body = &payload.body;
         let payload_hash = self.signs_payload.then(|| payload_hash(body)).transpose()?;
         let wire = self.wire_body(body).await;
-        let stored = self
-            .exchange(draft, wire, body.length(), payload_hash, payload.algorithm)
-            .await?;
-        Ok(Sent {
-            stored,
-            sums: sums.clone(),
-        })
+        self.exchange(draft, wire, body.length(), payload_hash, payload.algorithm)
+            .await
     }
 
     /// The checksum goes behind the body, in one pass over the file.
-    async fn with_trailer(&self, mut draft: Draft, payload: &Payload) -> StoreResult<Sent> {
+    async fn with_trailer(&self, mut draft: Draft, payload: &Payload) -> StoreResult<Stored> {
         let length = payload.body.length();
         draft.header(CONTENT_ENCODING, "aws-chunked")?;
         draft.header(DECODED_LENGTH, &length.to_string())?;
         draft.header(TRAILER, checksum_header(payload.algorithm))?;
         let progress = Progress::start(false);
         let content = FrameBody::new(payload.body.clone(), progress.clone(), self.shared.gate.clone());
-        let (body, sums) = TrailerBody::new(content, payload);
+        let body = TrailerBody::new(content, payload);
         let wire = (RequestBody::Trailer(Box::new(body)), progress);
         let hash = Some(UNSIGNED_WITH_TRAILER.to_owned());
-        let stored = self
-            .exchange(draft, wire, length, hash, payload.algorithm)
-            .await?;
-        let sums = sums.get().cloned().ok_or_else(|| {
-            StoreError::new(
-                StoreErrorKind::NotCredible,
-                "the server said yes before it had the whole body",
-            )
-        })?;
-        Ok(Sent { stored, sums })
+        self.exchange(draft, wire, length, hash, payload.algorithm).await
     }
 
     async fn exchange(
@@ -204,13 +189,13 @@ fn is_against_trailers(error: &StoreError) -> bool {
 }
 
 /// The server sends us elsewhere: the SDK knows the ways of redirects.
-fn is_redirect(outcome: &StoreResult<Sent>) -> bool {
+fn is_redirect(outcome: &StoreResult<Stored>) -> bool {
     matches!(outcome, Err(error) if error.status.is_some_and(|status| (300..400).contains(&status)))
 }
 
 #[async_trait]
 impl ObjectStore for DirectStore {
-    async fn put_object(&self, request: &PutObject) -> StoreResult<Sent> {
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
         let mut draft = Draft::new(&self.target, &request.key);
         draft.properties(&request.properties)?;
         if request.if_none_match {
@@ -223,7 +208,7 @@ impl ObjectStore for DirectStore {
         outcome
     }
 
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent> {
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
         let mut draft = Draft::new(&self.target, &request.key);
         draft.part(request.number, &request.upload_id);
         let outcome = self.put(draft, &request.payload).await;

@@ -33,7 +33,7 @@ pub(in crate::store) struct TrailerBody {
     /// Name of the trailer.
     name: &'static str,
     left: u64,
-    sums: Arc<OnceLock<Sums>>,
+    found: Arc<OnceLock<Sums>>,
 }
 
 /// The end of the chunk before `position`, and the size of the one that begins there, of `length` bytes in all.
@@ -44,17 +44,16 @@ fn head_of_chunk(position: u64, length: u64) -> Bytes {
 }
 
 impl TrailerBody {
-    /// `content`, which is that of `payload`, with its checksum behind it. What was found of it is in the returned cell
-    /// when the last byte has been handed over.
-    pub(super) fn new(content: FrameBody, payload: &Payload) -> (Self, Arc<OnceLock<Sums>>) {
+    /// `content`, which is that of `payload`, with its checksum behind it. What was found of it is in the payload when
+    /// the last byte has been handed over.
+    pub(super) fn new(content: FrameBody, payload: &Payload) -> Self {
         let length = payload.body.length();
         let name = checksum_header(payload.algorithm);
         let starts = (0..length).step_by(CHUNK_BYTES as usize);
         let heads: usize = starts.map(|start| head_of_chunk(start, length).len()).sum();
         let trailer =
             "\r\n0\r\n".len() + name.len() + ":".len() + encoded_length(payload.algorithm) + "\r\n\r\n".len();
-        let sums = Arc::<OnceLock<Sums>>::default();
-        let body = Self {
+        Self {
             head: Some(head_of_chunk(0, length)),
             content,
             length,
@@ -62,9 +61,8 @@ impl TrailerBody {
             summing: Some(Summing::new(payload.algorithm, payload.with_md5)),
             name,
             left: heads as u64 + length + trailer as u64,
-            sums: sums.clone(),
-        };
-        (body, sums)
+            found: payload.found.clone(),
+        }
     }
 
     /// A piece of the content passes by.
@@ -82,7 +80,7 @@ impl TrailerBody {
     fn tail(&mut self) -> Option<Bytes> {
         let sums = self.summing.take()?.finish();
         let tail = format!("\r\n0\r\n{}:{}\r\n\r\n", self.name, sums.checksum.value);
-        let _ = self.sums.set(sums);
+        let _ = self.found.set(sums);
         Some(tail.into())
     }
 }
@@ -134,12 +132,13 @@ mod tests {
     async fn wire(content: Vec<u8>) -> (Bytes, Sums) {
         let payload = Payload::new(content.into(), ChecksumAlgorithm::Crc64Nvme).with_md5(true);
         let content = FrameBody::new(payload.body.clone(), Progress::start(false), None);
-        let (body, sums) = TrailerBody::new(content, &payload);
+        let body = TrailerBody::new(content, &payload);
         let announced = body.size_hint().exact();
         let wire = body.collect().await.expect("no file is read").to_bytes();
         assert_eq!(announced, Some(wire.len() as u64));
-        let sums = sums.get().expect("all was handed over").clone();
-        assert_eq!(&sums, payload.sums().expect("in memory"));
+        let sums = payload.found.get().expect("all was handed over").clone();
+        let again = Payload::new(payload.body, payload.algorithm).with_md5(true);
+        assert_eq!(&sums, again.sums().expect("in memory"));
         (wire, sums)
     }
 

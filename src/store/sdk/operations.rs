@@ -19,7 +19,7 @@ use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
 use crate::store::checksum::payload_hash;
 use crate::store::{
     Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ListedObject, ObjectHead,
-    ObjectStore, OpenUpload, PutObject, Sent, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
 };
 
 /// The first question of a run is answered quickly or asked again.
@@ -79,7 +79,7 @@ impl SdkStore {
 
 #[async_trait]
 impl ObjectStore for SdkStore {
-    async fn put_object(&self, request: &PutObject) -> StoreResult<Sent> {
+    async fn put_object(&self, request: &PutObject) -> StoreResult<Stored> {
         // Checksums go into a header, so a file range is read twice; the second time from the page cache.
         let payload = &request.payload;
         let sums = payload.sums()?;
@@ -99,15 +99,11 @@ impl ObjectStore for SdkStore {
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;
-        let stored = stored(
+        stored(
             output.e_tag(),
             checksum_of!(output, payload.algorithm),
             output.server_side_encryption(),
-        )?;
-        Ok(Sent {
-            stored,
-            sums: sums.clone(),
-        })
+        )
     }
 
     async fn create_multipart_upload(&self, request: &CreateUpload) -> StoreResult<String> {
@@ -131,7 +127,7 @@ impl ObjectStore for SdkStore {
         }
     }
 
-    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Sent> {
+    async fn upload_part(&self, request: &UploadPart) -> StoreResult<Stored> {
         let payload = &request.payload;
         let sums = payload.sums()?;
         let (body, progress) = self.sdk_body(&payload.body).await;
@@ -150,15 +146,11 @@ impl ObjectStore for SdkStore {
         let output = self
             .send(&progress, length, self.limits.answer_limit, call.send())
             .await?;
-        let stored = stored(
+        stored(
             output.e_tag(),
             checksum_of!(output, payload.algorithm),
             output.server_side_encryption(),
-        )?;
-        Ok(Sent {
-            stored,
-            sums: sums.clone(),
-        })
+        )
     }
 
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored> {
