@@ -10,6 +10,10 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// Bytes of a TLS record, at most. What is copied into a record of 16 KiB, the most that there is, glibc copies with
+/// `rep movsb`, which on some processors takes several times as long as its other ways, those for less than 8 KiB.
+const RECORD_BYTES: usize = 8 * 1024;
+
 /// The settings of all TLS connections of a process, made when the first one is wanted: reading the system's
 /// certificates takes milliseconds.
 #[derive(Debug)]
@@ -51,9 +55,9 @@ fn make(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(error))?;
-    Ok(Arc::new(
-        builder.with_root_certificates(roots).with_no_client_auth(),
-    ))
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.max_fragment_size = Some(RECORD_BYTES);
+    Ok(Arc::new(config))
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<()> {
