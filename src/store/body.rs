@@ -24,10 +24,10 @@ use crate::identity::{FileChanged, FileIdentity};
 pub const SLICE_BYTES: usize = 256 * 1024;
 
 /// A range of an open file.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FileRange {
-    /// The open file; shared by all parts that are in flight.
-    pub file: Arc<File>,
+    /// The open file.
+    pub file: File,
     /// First byte.
     pub offset: u64,
     /// Bytes.
@@ -72,7 +72,13 @@ pub enum Body {
     /// Held in memory.
     Bytes(Bytes),
     /// Read while it is sent.
-    File(FileRange),
+    File(Arc<FileRange>),
+}
+
+impl From<FileRange> for Body {
+    fn from(range: FileRange) -> Self {
+        Self::File(Arc::new(range))
+    }
 }
 
 impl From<Vec<u8>> for Body {
@@ -240,7 +246,7 @@ mod tests {
         let mut file = tempfile::tempfile().expect("temporary file");
         io::Write::write_all(&mut file, &vec![7; SLICE_BYTES + 10]).expect("write");
         FileRange {
-            file: Arc::new(file),
+            file,
             offset: 5,
             length,
             identity: None,

@@ -116,13 +116,13 @@ impl LocalSteps {
             return Ok((body, Some(identity), Some(held)));
         }
         let held = self.shared.hold(SENDING_HOLDS_BYTES).await;
-        let body = Body::File(FileRange {
-            file: Arc::new(file),
+        let range = FileRange {
+            file,
             offset: 0,
             length: size_bytes,
             identity: Some(identity),
-        });
-        Ok((body, Some(identity), Some(held)))
+        };
+        Ok((range.into(), Some(identity), Some(held)))
     }
 
     /// Looks for an existing object first: on servers that may ignore `If-None-Match`, and before a multipart
@@ -207,12 +207,12 @@ impl LocalSteps {
                     return Err(StepError::Changed);
                 }
                 let range = FileRange {
-                    file: Arc::new(file),
+                    file,
                     offset,
                     length,
                     identity: Some(identity),
                 };
-                (Body::File(range), Some(held))
+                (range.into(), Some(held))
             }
         };
         let request = UploadPart {

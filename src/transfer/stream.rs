@@ -76,8 +76,8 @@ impl Cutter<'_> {
         let mut file = tempfile::tempfile()?;
         let length = io::copy(&mut self.part(part_bytes), &mut file)?;
         file.flush()?;
-        Ok(Body::File(FileRange {
-            file: Arc::new(file),
+        Ok(Body::from(FileRange {
+            file,
             offset: 0,
             length,
             identity: None,

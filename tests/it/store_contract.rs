@@ -227,8 +227,8 @@ fn a_file_that_changes_while_it_is_sent_is_not_stored(kind: Kind, engine: Engine
         let file = std::fs::File::open(&path).expect("readable");
         let identity = Some(FileIdentity::of(&file).expect("stat"));
         PutObject {
-            payload: payload(Body::File(FileRange {
-                file: Arc::new(file),
+            payload: payload(Body::from(FileRange {
+                file,
                 offset: 0,
                 length: 3 * MIB as u64,
                 identity,
@@ -254,8 +254,8 @@ fn what_cannot_be_read_is_our_own_trouble(kind: Kind, engine: Engine) {
     let scene = Scene::new(kind, engine);
     let directory = Tree::new();
     let request = PutObject {
-        payload: payload(Body::File(FileRange {
-            file: Arc::new(std::fs::File::open(directory.path()).expect("opens")),
+        payload: payload(Body::from(FileRange {
+            file: std::fs::File::open(directory.path()).expect("opens"),
             offset: 0,
             length: 3 * MIB as u64,
             identity: None,
@@ -344,10 +344,9 @@ fn ranges_of_a_file_are_sent_as_they_are(kind: Kind, engine: Engine) {
     let content = random(11 * MIB + 1);
     let tree = Tree::new();
     let path = tree.file("content", &content);
-    let file = Arc::new(std::fs::File::open(path).expect("readable"));
     let range = |offset: usize, length: usize| {
-        Body::File(FileRange {
-            file: file.clone(),
+        Body::from(FileRange {
+            file: std::fs::File::open(&path).expect("readable"),
             offset: offset as u64,
             length: length as u64,
             identity: None,

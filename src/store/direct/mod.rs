@@ -105,31 +105,30 @@ impl DirectStore {
 
     /// Signs and sends `draft` with `payload` and its checksum, and reads the answer: what a PUT is answered with on
     /// success.
-    async fn put(&self, draft: Draft, payload: &Payload) -> StoreResult<Stored> {
-        if !self.takes_trailer(&payload.body) {
-            return self.with_header(draft, payload).await;
+    async fn put(&self, mut draft: Draft, payload: &Payload) -> StoreResult<Stored> {
+        let mut against_trailers = false;
+        if self.takes_trailer(&payload.body) {
+            // Boxed: small objects, which are many, do not carry its size with them.
+            match Box::pin(self.with_trailer(draft.clone(), payload)).await {
+                Err(error) if is_against_trailers(&error) => {
+                    tracing::info!(target: DETAIL, %error, "refused with the checksum behind the body, now before it");
+                    against_trailers = true;
+                }
+                outcome => return outcome,
+            }
         }
-        // Boxed: small objects, which are many, do not carry its size with them.
-        let outcome = Box::pin(self.with_trailer(draft.clone(), payload)).await;
-        if !matches!(&outcome, Err(error) if is_against_trailers(error)) {
-            return outcome;
-        }
-        let again = self.with_header(draft, payload).await;
-        if again.is_ok() {
-            tracing::info!(target: DETAIL, ?outcome, "the server does not take a checksum behind a body");
-            self.shared.refuses_trailers.store(true, Ordering::Relaxed);
-        }
-        again
-    }
-
-    /// The checksum goes before the body: that of a file is read for it first.
-    async fn with_header(&self, mut draft: Draft, payload: &Payload) -> StoreResult<Stored> {
+        // That of a file is read for it first.
         draft.checksum(&payload.sums()?.checksum)?;
         let body = &payload.body;
         let payload_hash = self.signs_payload.then(|| payload_hash(body)).transpose()?;
         let wire = self.wire_body(body).await;
-        self.exchange(draft, wire, body.length(), payload_hash, payload.algorithm)
-            .await
+        let outcome = self
+            .exchange(draft, wire, body.length(), payload_hash, payload.algorithm)
+            .await;
+        if against_trailers && outcome.is_ok() {
+            self.shared.refuses_trailers.store(true, Ordering::Relaxed);
+        }
+        outcome
     }
 
     /// The checksum goes behind the body, in one pass over the file.
