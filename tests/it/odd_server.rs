@@ -45,6 +45,8 @@ pub(crate) enum Oddity {
     ContinuesUnasked,
     /// Knows the access key that comes first for so many requests, and for so long; then it has expired.
     ExpiresFirstKey { requests: usize, after: Duration },
+    /// Knows no checksums behind bodies, and refuses them with this code.
+    KnowsNoTrailers(&'static str),
 }
 
 /// Answers that were given before the request was whole.
@@ -283,8 +285,11 @@ impl State {
             && !self.is_over.load(Ordering::Relaxed)
     }
 
-    /// The word to a key that was good for long enough.
+    /// The word to a key that was good for long enough, and to what is not known here.
     fn refusal(&self, seen: &Seen) -> Option<Answer> {
+        if let Oddity::KnowsNoTrailers(code) = self.oddity {
+            return seen.header("x-amz-trailer").map(|_| Answer::error(400, code));
+        }
         let Oddity::ExpiresFirstKey { requests, after } = self.oddity else {
             return None;
         };
