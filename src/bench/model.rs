@@ -135,6 +135,11 @@ mod tests {
         }
     }
 
+    /// The bound of some work where processors are no limit.
+    fn on_idle(work: &Work<'_>, network: &Network) -> Bound {
+        bound(work, network, &IDLE).expect("there are objects")
+    }
+
     /// 400 sizes, log-uniform from 1 KiB to 16 MiB.
     fn mixed() -> Vec<u64> {
         (0..400)
@@ -150,7 +155,7 @@ mod tests {
             latency: 0.065,
             ..FREE
         };
-        let bound = bound(&work(&sizes, 10), &network, &IDLE).expect("there are objects");
+        let bound = on_idle(&work(&sizes, 10), &network);
         assert!((bound.makespan - 0.065).abs() < 1e-9);
         assert!(bound.makespan > 0.018);
         assert!(bound.knee.is_infinite());
@@ -164,7 +169,7 @@ mod tests {
             latency: 0.05,
             ..FREE
         };
-        let bound = bound(&work(&sizes, 10), &network, &IDLE).expect("there are objects");
+        let bound = on_idle(&work(&sizes, 10), &network);
         assert!((bound.makespan - 0.5).abs() < 1e-9);
         assert_eq!(bound.term, Term::Latency);
     }
@@ -180,7 +185,7 @@ mod tests {
             ..FREE
         };
         for (in_flight, least, most) in [(1, 17.7, 17.7), (8, 2.21, 2.39), (16, 1.10, 1.30)] {
-            let bound = bound(&work(&sizes, in_flight), &network, &IDLE).expect("there are objects");
+            let bound = on_idle(&work(&sizes, in_flight), &network);
             assert!((bound.makespan / least - 1.0).abs() < 0.01, "{bound:?}");
             assert!((bound.greedy / most - 1.0).abs() < 0.01, "{bound:?}");
         }
@@ -188,7 +193,7 @@ mod tests {
             link: 250e6,
             ..network
         };
-        let bound = bound(&work(&sizes, 16), &linked, &IDLE).expect("there are objects");
+        let bound = on_idle(&work(&sizes, 16), &linked);
         assert_eq!(bound.term, Term::Link);
         assert!((bound.makespan - 2.75).abs() < 0.05, "{bound:?}");
         assert!((bound.knee - 6.4).abs() < 0.1, "{bound:?}");
@@ -234,7 +239,7 @@ mod tests {
             per_connection: 1e6,
             ..FREE
         };
-        let bound = bound(&work(&uneven, 8), &network, &IDLE).expect("there are objects");
+        let bound = on_idle(&work(&uneven, 8), &network);
         assert_eq!(bound.term, Term::Tail);
     }
 
@@ -255,7 +260,7 @@ mod tests {
             ..work(&sizes, 1)
         };
         for (work, seconds) in [(work(&sizes, 1), 1.0), (twice, 2.0), (anew, 3.0)] {
-            let bound = bound(&work, &network, &IDLE).expect("there are objects");
+            let bound = on_idle(&work, &network);
             assert!((bound.makespan - seconds).abs() < 1e-9, "{bound:?}");
         }
         assert!(bound(&work(&[], 1), &network, &IDLE).is_none());

@@ -47,6 +47,9 @@ impl FineTimer {
 
     /// Waits until `due`.
     pub(super) async fn sleep_until(&self, due: Instant) {
+        if due <= Instant::now() {
+            return;
+        }
         let (wake, woken) = oneshot::channel();
         let is_first = {
             let mut waiting = self.shared.lock();

@@ -179,7 +179,7 @@ mod tests {
     use ChecksumAlgorithm::{Crc32, Crc32C, Crc64Nvme, Sha256 as Sha};
 
     fn of_bytes(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Checksum {
-        let body = Body::Bytes(bytes.to_vec().into());
+        let body = bytes.to_vec().into();
         of_body(algorithm, false, &body).expect("in memory").checksum
     }
 

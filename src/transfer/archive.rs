@@ -9,7 +9,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
 use crate::config::ChecksumAlgorithm;
@@ -109,7 +108,7 @@ impl<'a> Archive<'a> {
             packed,
             ..
         } = self;
-        let body = Body::Bytes(Bytes::from(tar.into_inner()?));
+        let body = Body::from(tar.into_inner()?);
         let mut metadata = vec![
             ("snowball-auto-extract", "true".to_owned()),
             // One that cannot be stored must not keep the others from it.

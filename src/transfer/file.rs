@@ -31,6 +31,16 @@ pub(super) enum Links {
     Refuse,
 }
 
+impl From<io::Error> for ReadTrouble {
+    fn from(error: io::Error) -> Self {
+        if FileChanged::caused(&error) {
+            Self::Changed
+        } else {
+            unreadable(error.to_string())
+        }
+    }
+}
+
 fn unreadable(message: impl Into<String>) -> ReadTrouble {
     ReadTrouble::Failed(Failure::new(FailureKind::Unreadable, message))
 }
@@ -39,7 +49,7 @@ fn trouble(errno: Errno) -> ReadTrouble {
     match errno {
         Errno::NOENT => ReadTrouble::Failed(Failure::new(FailureKind::Vanished, "the file is gone")),
         Errno::LOOP => unreadable("it is a symbolic link now"),
-        errno => unreadable(io::Error::from(errno).to_string()),
+        errno => io::Error::from(errno).into(),
     }
 }
 
@@ -69,17 +79,14 @@ pub(super) fn read_whole(file: &File, before: &FileIdentity) -> Result<Bytes, Re
         match rustix::io::pread(file, spare_capacity(&mut bytes), offset) {
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(unreadable(io::Error::from(errno).to_string())),
+            Err(errno) => return Err(io::Error::from(errno).into()),
         }
     }
     if bytes.len() != size {
         return Err(ReadTrouble::Changed);
     }
-    match before.ensure(file) {
-        Ok(()) => Ok(Bytes::from(bytes)),
-        Err(error) if FileChanged::caused(&error) => Err(ReadTrouble::Changed),
-        Err(error) => Err(unreadable(error.to_string())),
-    }
+    before.ensure(file)?;
+    Ok(Bytes::from(bytes))
 }
 
 /// How long to wait before a file that changed is looked at again.

@@ -72,25 +72,19 @@ impl LocalSteps {
         if !is_trusted {
             self.refuse_existing(&object.key).await?;
         }
-        let expected = |checksum| Expected {
-            key: &object.key,
-            size_bytes: request.payload.body.length(),
-            checksum,
-            part_lengths: &[],
+        let expected = || {
+            Ok(Expected {
+                key: &object.key,
+                size_bytes: request.payload.body.length(),
+                checksum: &request.payload.sums()?.checksum,
+                part_lengths: &[],
+            })
         };
-        match self.store.put_object(&request).await {
-            Ok(stored) => {
-                self.done(stored, &expected(&request.payload.sums()?.checksum))
-                    .await
-            }
-            Err(error) if error.kind == StoreErrorKind::PreconditionFailed && error.tries > 1 => {
-                let expected = expected(&request.payload.sums()?.checksum);
-                let stored = self.settle_precondition(error, &expected).await?;
-                self.done(stored, &expected).await
-            }
-            Err(error) if error.kind == StoreErrorKind::PreconditionFailed => Err(StepError::Exists),
-            Err(error) => Err(error.into()),
-        }
+        let stored = match self.store.put_object(&request).await {
+            Ok(stored) => stored,
+            Err(error) => self.settle_precondition(error, expected).await?,
+        };
+        self.done(stored, &expected()?).await
     }
 
     /// Content that goes by one PUT, with its share of the budget: what is small in memory, what is not in slices,
@@ -138,17 +132,21 @@ impl LocalSteps {
         }
     }
 
-    /// A precondition that failed on a later try may have met our own first try, whose answer was lost.
-    async fn settle_precondition(
+    /// A precondition that failed on a later try may have met our own first try, whose answer was lost. Only then is
+    /// asked what is `expected`: a file may have to be read for that.
+    async fn settle_precondition<'a>(
         &self,
         error: StoreError,
-        expected: &Expected<'_>,
+        expected: impl FnOnce() -> Result<Expected<'a>, StepError>,
     ) -> Result<Stored, StepError> {
         if error.kind != StoreErrorKind::PreconditionFailed {
             return Err(error.into());
         }
-        if error.tries > 1 && expected.is_stored(self.store.as_ref(), None).await? == Some(true) {
-            return self.stored_by_head(expected).await;
+        if error.tries > 1 {
+            let expected = expected()?;
+            if expected.is_stored(self.store.as_ref(), None).await? == Some(true) {
+                return self.stored_by_head(&expected).await;
+            }
         }
         Err(StepError::Exists)
     }
@@ -273,7 +271,7 @@ impl LocalSteps {
             Ok(stored) => stored,
             Err(error) if error.is_ambiguous() => self.prove_complete(error, &request, &expected).await?,
             Err(error) if error.kind == StoreErrorKind::InvalidPart => return Err(lost_upload(error)),
-            Err(error) => self.settle_precondition(error, &expected).await?,
+            Err(error) => self.settle_precondition(error, || Ok(expected)).await?,
         };
         self.done(stored, &expected).await
     }

@@ -69,7 +69,7 @@ impl Cutter<'_> {
     fn in_memory(&mut self, part_bytes: u64) -> io::Result<Body> {
         let mut bytes = Vec::new();
         self.part(part_bytes).read_to_end(&mut bytes)?;
-        Ok(Body::Bytes(Bytes::from(bytes)))
+        Ok(bytes.into())
     }
 
     fn spooled(&mut self, part_bytes: u64) -> io::Result<Body> {

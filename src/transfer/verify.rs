@@ -7,6 +7,7 @@ use crate::store::checksum::{Hasher, of_parts};
 use crate::store::{Checksum, ObjectStore, StoreError, StoreErrorKind, Stored};
 
 /// What should be stored.
+#[derive(Clone, Copy)]
 pub(super) struct Expected<'a> {
     pub(super) key: &'a str,
     pub(super) size_bytes: u64,
