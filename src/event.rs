@@ -4,7 +4,7 @@
 //! and hands them to the caller's monitor. Knows no S3 and no terminal.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +149,12 @@ pub struct FileRecord {
     pub parts: u32,
     /// Times the upload was begun: 1 unless the file changed while it was read.
     pub attempts: u32,
+    /// When it was found; known in the process of the run only.
+    #[serde(skip)]
+    pub found: Option<Instant>,
+    /// When a worker took its first task; none if nobody did.
+    #[serde(skip)]
+    pub begun: Option<Instant>,
     /// From taking the first task of this file to its outcome.
     #[serde(with = "seconds")]
     pub elapsed: Duration,

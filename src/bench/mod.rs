@@ -2,5 +2,8 @@
 //!
 //! Begun with what needs no measurement: statistics and the model, pure functions.
 
+pub mod cell;
 pub mod model;
+pub mod profile;
+pub mod report;
 pub mod stats;

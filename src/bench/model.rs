@@ -4,6 +4,8 @@
 //! system performance", 1984, chapter 5); greedy dispatch is at most one object worse than the best (Graham, "Bounds on
 //! multiprocessing timing anomalies", 1969). Pure functions.
 
+use serde::{Deserialize, Serialize};
+
 /// What lies between client and server, as it was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Network {
@@ -42,7 +44,8 @@ pub struct Work<'a> {
 }
 
 /// What a cell cannot be faster than.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Term {
     /// Waiting for answers: more in flight would help.
     Latency,

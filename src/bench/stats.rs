@@ -4,6 +4,7 @@
 //! functions; the same seed gives the same interval.
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 /// Resamples of an interval.
 const RESAMPLES: usize = 10_000;
@@ -30,7 +31,7 @@ fn median_of_sorted(sorted: &[f64]) -> Option<f64> {
 }
 
 /// A figure and the interval in which it would lie again in 95 of 100 repetitions.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The figure.
     pub estimate: f64,
@@ -66,7 +67,7 @@ fn resampled_median(values: &[f64], rng: &mut Rng) -> f64 {
 }
 
 /// How a cell compares with the baseline.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
     /// Cell divided by baseline: 0.5 means half of its time.
     pub interval: Interval,

@@ -316,6 +316,7 @@ impl TransferArgs {
                 retries: self.retries,
                 ..RetrySettings::default()
             },
+            extra_rounds: 0,
         })
     }
 }

@@ -59,6 +59,8 @@ pub enum Engine {
     Direct,
     /// Every request through aws-sdk-s3.
     Sdk,
+    /// Nothing is sent: bodies are read, summed and dropped. For benchmarks; the command line does not offer it.
+    Null,
 }
 
 /// Whether bodies are part of a request's signature.

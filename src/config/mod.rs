@@ -211,6 +211,9 @@ pub struct TransferSettings {
     pub follow_symlinks: bool,
     /// Tries and limits.
     pub retry: RetrySettings,
+    /// Rounds of SHA-256 over each body before it goes out: work of a known size, as compressing or encrypting would
+    /// be. For benchmarks.
+    pub extra_rounds: u32,
 }
 
 impl Default for TransferSettings {
@@ -227,6 +230,7 @@ impl Default for TransferSettings {
             bandwidth: None,
             follow_symlinks: false,
             retry: RetrySettings::default(),
+            extra_rounds: 0,
         }
     }
 }

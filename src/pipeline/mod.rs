@@ -23,7 +23,7 @@ use crate::config::{BucketPolicy, Config, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DETAIL, Event};
 use crate::queue;
-use crate::report::{Collector, Ending, RunSummary};
+use crate::report::{Collector, Ending, Phases, RunSummary};
 use crate::source::{Filter, S3Url};
 use crate::store::{
     Connector, Gate, RetryObserver, StoreResult, Throttle, abort_strays, check_bucket, first_contact,
@@ -156,7 +156,9 @@ pub fn upload(
         let run = context.run.clone();
         let transfer = context.transfer.clone();
         let feeder = scope.spawn(move || source.feed(&run, &transfer, tasks, batch_limit));
+        let began = Instant::now();
         let outcome = build(choice.strategy).run(&context);
+        let phases = phases(&started, began, &context.evidence);
         if outcome.is_err() {
             // What is left was not tried; it is nobody's loss.
             context.run.cancel.cancel();
@@ -169,7 +171,7 @@ pub fn upload(
             .join()
             .map_err(|_| Error::new(ErrorKind::Internal, "the walk panicked"));
         sweep(&context);
-        let ended = Ended::of(&context);
+        let ended = Ended::of(&context, phases);
         drop(context);
         outcome.and(fed).map(|()| ended)
     });
@@ -194,8 +196,21 @@ impl Started {
     }
 }
 
+/// Where the time went, when the workers that `began` have just ended.
+fn phases(started: &Started, began: Instant, evidence: &Evidence) -> Phases {
+    let ready = evidence.processes_ready().unwrap_or(began);
+    let last_begun = evidence.last_begun().unwrap_or(ready);
+    Phases {
+        connect: began - started.instant,
+        start_processes: ready - began,
+        work: ready.elapsed(),
+        last_begun: last_begun.saturating_duration_since(ready),
+    }
+}
+
 /// What is known when the workers have ended and before their context goes.
 struct Ended {
+    phases: Phases,
     ending: Ending,
     connections: u64,
     workers: crate::strategy::WorkersSummary,
@@ -203,7 +218,7 @@ struct Ended {
 }
 
 impl Ended {
-    fn of(context: &StrategyContext) -> Self {
+    fn of(context: &StrategyContext, phases: Phases) -> Self {
         let fatal = context
             .run
             .fatal
@@ -224,6 +239,7 @@ impl Ended {
             .sum();
         let connections = connector.connections_opened() + of_children;
         Self {
+            phases,
             ending,
             connections,
             workers,
@@ -356,6 +372,7 @@ fn summarise(
         endpoint: ended.endpoint,
         started_at: started.at.to_string(),
         elapsed: started.instant.elapsed(),
+        phases: ended.phases,
         service_time: collector.service_time(),
         totals: collector.totals,
         skipped_by_reason: collector.skipped_by_reason,

@@ -107,6 +107,8 @@ mod tests {
             expected_bytes: 10,
             parts: 0,
             attempts: 1,
+            found: None,
+            begun: None,
             elapsed: Duration::from_millis(millis),
             worker: WorkerId::default(),
             chunk: None,

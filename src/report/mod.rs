@@ -61,6 +61,23 @@ pub struct ServiceTime {
     pub max: Duration,
 }
 
+/// Where the time of a run went, one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Until server, credentials and bucket were known to be good.
+    #[serde(with = "seconds")]
+    pub connect: Duration,
+    /// Starting worker processes; zero without any.
+    #[serde(with = "seconds")]
+    pub start_processes: Duration,
+    /// From the moment at which workers could begin until all of them had ended.
+    #[serde(with = "seconds")]
+    pub work: Duration,
+    /// Of that: until the last worker had begun.
+    #[serde(with = "seconds")]
+    pub last_begun: Duration,
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,6 +113,9 @@ pub struct RunSummary {
     /// Makespan: from the first look at the sources to the last outcome.
     #[serde(with = "seconds")]
     pub elapsed: Duration,
+    /// Where that time went.
+    #[serde(default)]
+    pub phases: Phases,
     /// Counts.
     pub totals: Totals,
     /// Skipped entries by reason.

@@ -8,7 +8,7 @@
 //! (protocol, signature) and `service` to the `store`: one redb file for records and small bodies,
 //! plain files for the rest.
 //!
-//! `discard` is another server, one that keeps nothing.
+//! `discard` is another server, one that keeps nothing; `relay` is the way to a server, slowed down.
 
 mod assembly;
 mod blobs;
@@ -33,6 +33,7 @@ mod multipart;
 mod objects;
 mod read;
 mod records;
+mod relay;
 mod reply;
 mod service;
 mod store;
@@ -47,3 +48,4 @@ pub use discard::{DiscardConfig, DiscardCounters, DiscardHandle, DiscardServer};
 pub use error::ServerError;
 pub use fault::{FaultAction, FaultPlan, FaultRule};
 pub use handle::{EmbeddedServer, OpenUpload, ServerConfig, ServerHandle};
+pub use relay::{Relay, RelayConfig, RelayCounters, RelayHandle, Shape, Stall};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::direct::DirectStore;
 use super::http::Pool;
+use super::null::NullStore;
 use super::resolved::Resolved;
 use super::sdk::SdkStore;
 use super::{Gate, ObjectStore, Pace};
@@ -99,12 +100,15 @@ impl Connector {
     /// A store of its own for `bucket`, with a pool of at most `max_connections`. Call it on the runtime that
     /// is to own the connections; when that runtime ends, the store is of no use any more.
     pub fn open(&self, bucket: &str, max_connections: usize) -> Arc<dyn ObjectStore> {
+        if self.engine == Engine::Null {
+            return Arc::new(NullStore);
+        }
         let limits = self.transfer.retry;
         let pool = Pool::new(self.resolved.tls.clone(), max_connections, self.shared.clone());
         let way = (&pool, self.signs_payload);
         let sdk = || SdkStore::new(&self.resolved, &self.shared, limits, bucket, way);
         let wanted = match self.engine {
-            Engine::Sdk => false,
+            Engine::Sdk | Engine::Null => false,
             Engine::Direct => true,
             // Amazon S3 itself could not be tried.
             Engine::Auto => !self.resolved.is_aws,

@@ -14,6 +14,7 @@ mod direct;
 mod error;
 mod explain;
 mod http;
+mod null;
 mod pace;
 mod payload;
 mod preflight;

@@ -47,6 +47,11 @@ impl Payload {
         }
     }
 
+    /// Nobody compares an ETag with their MD5.
+    pub(super) fn md5_is_unwanted(&self) -> bool {
+        !self.with_md5
+    }
+
     /// Checksum and, where it is wanted, MD5 of all of the body. A file is read for them, unless it was sent before, and
     /// once for all tries: what is not the same any more when it is sent is not sent to its end.
     ///

@@ -42,6 +42,7 @@ impl Strategy for Chunked {
         let next = || chunks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         on_threads(0..workers, &context.evidence, |worker, _| {
             block_on(context, async {
+                context.evidence.worker_begins();
                 let clients = context.clients.for_worker()?;
                 while let Some(chunk) = next() {
                     for task in chunk {

@@ -161,7 +161,10 @@ async fn one_loop(place: Place, gauge: &Gauge, clients: &Clients, context: &Stra
     let (mut outcome, mut is_over) = (Ok(()), false);
     loop {
         let share = place.share(*changes.borrow_and_update());
-        taken.resize(share.max(taken.len()), false);
+        while taken.len() < share {
+            context.evidence.worker_begins();
+            taken.push(false);
+        }
         let free = taken.iter_mut().enumerate().filter(|(_, taken)| !**taken);
         let missing = if is_over {
             0

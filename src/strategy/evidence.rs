@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::ThreadId;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,15 @@ pub struct Evidence {
     pulling: Mutex<Vec<bool>>,
     children: Mutex<Vec<ChildUsage>>,
     window: Mutex<Vec<WindowChange>>,
+    begun: Mutex<Begun>,
+    processes_ready: OnceLock<Instant>,
+}
+
+/// Workers that have begun, and when the last of them did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Begun {
+    workers: usize,
+    last: Option<Instant>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -55,6 +65,28 @@ impl Drop for InFlight<'_> {
 }
 
 impl Evidence {
+    /// A worker is there and about to ask for its first task.
+    pub(super) fn worker_begins(&self) {
+        let mut begun = lock(&self.begun);
+        begun.workers += 1;
+        begun.last = Some(Instant::now());
+    }
+
+    /// When the last worker began so far; none without any.
+    pub fn last_begun(&self) -> Option<Instant> {
+        lock(&self.begun).last
+    }
+
+    /// All worker processes are there.
+    pub(super) fn processes_are_ready(&self) {
+        let _ = self.processes_ready.set(Instant::now());
+    }
+
+    /// When all worker processes were there; none where there are none.
+    pub fn processes_ready(&self) -> Option<Instant> {
+        self.processes_ready.get().copied()
+    }
+
     /// A worker takes a task.
     pub(super) fn take_up(&self, worker: usize) -> InFlight<'_> {
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
@@ -91,6 +123,7 @@ impl Evidence {
             threads_started: self.threads_started.load(Ordering::Relaxed),
             threads_joined: self.threads_joined.load(Ordering::Relaxed),
             threads_polling: lock(&self.polling).len(),
+            workers_begun: lock(&self.begun).workers,
             workers_pulling: lock(&self.pulling).iter().filter(|pulls| **pulls).count(),
             peak_in_flight: self.peak_in_flight.load(Ordering::Relaxed),
             children: lock(&self.children).clone(),
@@ -108,6 +141,9 @@ pub struct WorkersSummary {
     pub threads_joined: usize,
     /// Threads that polled an upload (event loops only).
     pub threads_polling: usize,
+    /// Workers that were there and ready to take a task.
+    #[serde(default)]
+    pub workers_begun: usize,
     /// Workers that took at least one task.
     pub workers_pulling: usize,
     /// Most tasks in hand at once.

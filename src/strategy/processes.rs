@@ -32,6 +32,7 @@ pub(super) struct Processes;
 impl Strategy for Processes {
     fn run(&self, context: &StrategyContext) -> Result<()> {
         let children = start_all(context)?;
+        context.evidence.processes_are_ready();
         let slots: Vec<Slot> = children
             .iter()
             .flat_map(|child| {
@@ -53,6 +54,10 @@ impl Strategy for Processes {
         } else {
             PATIENCE
         };
+        // All end at the same time; they are reaped one after the other.
+        for link in &links {
+            link.close();
+        }
         for child in children {
             context.evidence.child_reaped(child.end(patience));
         }
@@ -89,6 +94,7 @@ async fn pull(worker: usize, slot: &Slot, context: &StrategyContext) {
         worker,
         pid: slot.link.pid,
     };
+    context.evidence.worker_begins();
     while slot.link.is_alive() {
         let Some(task) = context.tasks.receive().await else {
             return;

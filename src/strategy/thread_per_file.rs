@@ -15,6 +15,7 @@ impl Strategy for ThreadPerFile {
     fn run(&self, context: &StrategyContext) -> Result<()> {
         let list = self.list(context)?;
         on_threads(list, &context.evidence, |worker, task| {
+            context.evidence.worker_begins();
             block_on(context, async {
                 let clients = context.clients.for_worker()?;
                 do_task(task, worker, &clients, context).await

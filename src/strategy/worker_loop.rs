@@ -24,6 +24,7 @@ pub(super) fn in_process(worker: usize) -> WorkerId {
 
 /// Pulls tasks until there are none. A task that panics settles itself as lost; the worker goes on.
 pub(super) async fn work(worker: usize, clients: &Clients, context: &StrategyContext) -> Result<()> {
+    context.evidence.worker_begins();
     let clients = clients.for_worker()?;
     while let Some(task) = context.tasks.receive().await {
         do_task(task, worker, &clients, context).await?;

@@ -10,6 +10,7 @@ use super::shared::{SENDING_HOLDS_BYTES, TransferShared};
 use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
 use super::task::{Content, ObjectSpec};
 use super::verify::Expected;
+use crate::config::ChecksumAlgorithm;
 use crate::event::{DETAIL, Failure, FailureKind};
 use crate::identity::FileIdentity;
 use crate::store::checksum::of_parts;
@@ -62,6 +63,7 @@ impl LocalSteps {
 
     async fn put(&self, object: &ObjectSpec, at_once: bool) -> Result<StepDone, StepError> {
         let (body, identity, _held) = self.whole_body(object, at_once).await?;
+        self.work_on(&body)?;
         let is_trusted = self.shared.connector.server().is_trusted();
         let request = PutObject {
             key: object.key.clone(),
@@ -85,6 +87,14 @@ impl LocalSteps {
             Err(error) => self.settle_precondition(error, expected).await?,
         };
         self.done(stored, &expected()?).await
+    }
+
+    /// Hashes `body` as often as a benchmark wants it, and forgets what came out.
+    fn work_on(&self, body: &Body) -> Result<(), StepError> {
+        for _ in 0..self.shared.settings.extra_rounds {
+            Payload::new(body.clone(), ChecksumAlgorithm::Sha256).sums()?;
+        }
+        Ok(())
     }
 
     /// Content that goes by one PUT, with its share of the budget: what is small in memory, what is not in slices,
@@ -213,6 +223,7 @@ impl LocalSteps {
                 (range.into(), Some(held))
             }
         };
+        self.work_on(&body)?;
         let request = UploadPart {
             key: object.key.clone(),
             upload_id: begun.upload_id.clone(),

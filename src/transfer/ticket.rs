@@ -29,7 +29,6 @@ impl EventSender {
 
 struct Open {
     record: FileRecord,
-    started: Option<Instant>,
     events: EventSender,
     cancel: CancellationToken,
 }
@@ -55,6 +54,8 @@ impl Ticket {
             expected_bytes: size_bytes,
             parts: 0,
             attempts: 1,
+            found: Some(Instant::now()),
+            begun: None,
             elapsed: std::time::Duration::ZERO,
             worker: WorkerId {
                 worker: 0,
@@ -67,7 +68,6 @@ impl Ticket {
         events.send(Event::Discovered { size_bytes });
         Self(Some(Box::new(Open {
             record,
-            started: None,
             events,
             cancel,
         })))
@@ -76,7 +76,7 @@ impl Ticket {
     /// The clock of this file starts (once).
     pub fn start(&mut self) {
         if let Some(open) = &mut self.0 {
-            open.started.get_or_insert_with(Instant::now);
+            open.record.begun.get_or_insert_with(Instant::now);
         }
     }
 
@@ -95,7 +95,7 @@ impl Ticket {
     fn close(&mut self, outcome: Outcome) {
         let Some(mut open) = self.0.take() else { return };
         open.record.outcome = outcome;
-        open.record.elapsed = open.started.map(|started| started.elapsed()).unwrap_or_default();
+        open.record.elapsed = open.record.begun.map(|begun| begun.elapsed()).unwrap_or_default();
         open.events.send(Event::File(Box::new(open.record)));
     }
 }
