@@ -27,6 +27,7 @@ use clap_complete::Shell;
 
 use self::exit_code::ExitCode;
 use self::output_args::{OutputArgs, OutputFormat};
+use crate::bench::helper_main;
 use crate::error::{Error, ErrorKind, Result};
 use crate::strategy::child_main;
 
@@ -60,13 +61,19 @@ enum Command {
 /// What a parent process starts for `processes` and `hybrid`. Not a subcommand: nobody should see it offered.
 const WORKER: &str = "__worker";
 
+/// What `bench` starts for arms, relays and servers.
+const BENCH_HELPER: &str = "__bench";
+
 /// The whole program. Returns its exit code.
 pub fn main() -> std::process::ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == WORKER)
-    {
-        return worker().into();
+    match std::env::args_os().nth(1) {
+        Some(hidden) if hidden == WORKER => {
+            return hidden_main(|| child_main(stdin(), std::io::stdout())).into();
+        }
+        Some(hidden) if hidden == BENCH_HELPER => {
+            return hidden_main(|| helper_main(stdin(), std::io::stdout())).into();
+        }
+        _ => {}
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -111,9 +118,13 @@ fn with_output_errors(code: ExitCode, output: OutputFormat) -> ExitCode {
     }
 }
 
-fn worker() -> ExitCode {
-    let served = logging::init(0, None).and_then(|()| child_main(std::io::stdin().lock(), std::io::stdout()));
-    match served {
+fn stdin() -> std::io::StdinLock<'static> {
+    std::io::stdin().lock()
+}
+
+/// What this program starts itself as, with its standard streams for pipes.
+fn hidden_main(serve: impl FnOnce() -> Result<()>) -> ExitCode {
+    match logging::init(0, None).and_then(|()| serve()) {
         Ok(()) => ExitCode::Done,
         Err(error) => {
             printer::error(&error);

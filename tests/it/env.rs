@@ -156,6 +156,7 @@ pub(crate) fn engine_name(engine: Engine) -> &'static str {
         Engine::Auto => "auto",
         Engine::Direct => "direct",
         Engine::Sdk => "sdk",
+        Engine::Null => unreachable!("no test of the store runs without one"),
     }
 }
 
