@@ -5,14 +5,18 @@
 pub mod arm;
 mod blocks;
 pub mod cell;
+mod figures;
 pub mod files;
+mod group;
 mod helper;
 mod host;
 mod judge;
+mod measure;
 pub mod model;
 pub mod profile;
 pub mod recorder;
 pub mod report;
+pub mod run;
 pub mod servers;
 mod shaper;
 pub mod stats;

@@ -10,7 +10,7 @@ use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::progress::Progress;
-use super::report_file::ReportFile;
+use super::report_file::{ReportFile, run_report};
 use super::{dry_run, embedded, json, logging, printer, signals};
 use crate::config::BucketPolicy;
 use crate::error::{Error, ErrorKind, Result};
@@ -209,7 +209,7 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
     let mut code = ExitCode::of_summary(&summary);
     tracing::info!(target: logging::RUN, totals = ?summary.totals, elapsed = ?summary.elapsed, "ends");
     if let Some(report) = report
-        && let Err(error) = report.write(&request.config, &summary)
+        && let Err(error) = report.write(&run_report(&request.config, &summary))
     {
         // The upload stands; only its report does not.
         printer::error(&error);

@@ -3,6 +3,7 @@
 //! The only module that knows clap and prints.
 
 mod args;
+mod bench;
 mod bucket;
 mod choices;
 mod cp;
@@ -48,6 +49,7 @@ enum Command {
     Ls(bucket::LsArgs),
     Mb(bucket::MbArgs),
     Serve(serve::ServeArgs),
+    Bench(Box<bench::BenchArgs>),
     Demo(demo::DemoArgs),
     /// Print a completion script for a shell
     Completions {
@@ -140,6 +142,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Command::Ls(args) => bucket::list(args, &cli.output),
         Command::Mb(args) => bucket::make(args, &cli.output),
         Command::Serve(args) => serve::run(args, &cli.output),
+        Command::Bench(args) => bench::run(args, &cli.output),
         Command::Demo(args) => demo::run(args, &cli.output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::config::Config;
@@ -57,16 +58,10 @@ impl ReportFile {
         self.temporary.clone()
     }
 
-    /// Writes the whole report and puts it in place.
-    pub(super) fn write(mut self, config: &Config, summary: &RunSummary) -> Result<()> {
-        let mut config = config.clone();
-        config.store.credentials = None;
-        let report = json!({ "v": 1, "program": concat!("s3haul ", env!("CARGO_PKG_VERSION")), "config": config, "run": summary });
-        let mut text =
-            serde_json::to_vec_pretty(&report).map_err(|error| cannot(&self.path, error.into()))?;
-        text.push(b'\n');
+    /// Writes the whole of `text` and puts it in place.
+    pub(super) fn write(mut self, text: &[u8]) -> Result<()> {
         self.file
-            .write_all(&text)
+            .write_all(text)
             .map_err(|error| cannot(&self.path, error))?;
         if let Some(temporary) = &self.temporary {
             self.file.sync_all().map_err(|error| cannot(&self.path, error))?;
@@ -75,6 +70,21 @@ impl ReportFile {
         }
         Ok(())
     }
+}
+
+/// A value as the lines of a file.
+pub(super) fn json_text(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("our own reports serialise");
+    text.push(b'\n');
+    text
+}
+
+/// What `cp --report` holds: settings without secrets, and the run.
+pub(super) fn run_report(config: &Config, summary: &RunSummary) -> Vec<u8> {
+    let mut config = config.clone();
+    config.store.credentials = None;
+    let program = concat!("s3haul ", env!("CARGO_PKG_VERSION"));
+    json_text(&json!({ "v": 1, "program": program, "config": config, "run": summary }))
 }
 
 impl Drop for ReportFile {

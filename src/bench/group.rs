@@ -1,0 +1,578 @@
+//! One workload over one profile, measured: a pilot, a warm block that does not count, and then block by block.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::arm::ArmSpec;
+use super::blocks::{BASELINE, order};
+use super::cell::Cell;
+use super::figures::{Merged, ModelJob, figures, least_makespan, modelled, network, paired, shares};
+use super::files::{Entry, Workload, write_list};
+use super::host::machine_cores;
+use super::judge::{CellFacts, MOST_EXCLUDED, cell_findings, disturbance, verdict};
+use super::measure::{Ground, Measured, Task, arm_config};
+use super::model::Network;
+use super::profile::Profile;
+use super::report::{
+    Arm, CellResult, ExcludedBlock, Figures, Group, Latencies, Noise, Pilot, ProfileInfo, Role, Severity,
+    Verdict,
+};
+use super::run::{Note, Plan, Watcher};
+use super::stats::NoiseBand;
+use crate::config::{ClientMode, StrategyKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::PartPlan;
+use crate::server::RelayCounters;
+
+/// Jobs are repeated until an arm takes at least this long, in seconds, so that one a little faster is still long enough.
+const ARM_SECONDS: f64 = 1.15;
+/// Jobs that would take longer are made of fewer files.
+const LONGEST_JOB: f64 = 2.2;
+/// What such a job is made to take.
+const SHARE_SECONDS: f64 = 1.25;
+/// Seconds of the pilot.
+const PILOT_SECONDS: f64 = 0.8;
+/// Most jobs of an arm.
+const MOST_JOBS: usize = 400;
+
+/// A cell on its way through the blocks.
+struct Runner {
+    cell: Cell,
+    role: Role,
+    entries: Vec<Entry>,
+    list: Option<std::path::PathBuf>,
+    objects: usize,
+    jobs: usize,
+    requests: Vec<u64>,
+    in_flight: usize,
+    arms: Vec<Arm>,
+    merged: Merged,
+}
+
+/// See the module.
+pub(super) struct GroupRun<'a> {
+    plan: &'a Plan,
+    workload: &'a Workload,
+    profile: Profile,
+    ground: Ground<'a>,
+    /// Directory for lists of files.
+    lists: &'a Path,
+    /// Where all objects of this run go.
+    prefix: String,
+    pilot: Pilot,
+    network: Network,
+    achieved: Option<RelayCounters>,
+    runners: Vec<Runner>,
+    excluded: Vec<ExcludedBlock>,
+    disturbed: Vec<String>,
+    /// Arms so far, in the whole run.
+    order: usize,
+    is_on_battery: bool,
+}
+
+/// Places of a group in the whole run.
+pub(super) struct Site<'a> {
+    pub(super) lists: &'a Path,
+    pub(super) prefix: String,
+    pub(super) arms_before: usize,
+    pub(super) is_on_battery: bool,
+}
+
+impl<'a> GroupRun<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        workload: &'a Workload,
+        profile: Profile,
+        cells: &[Cell],
+        ground: Ground<'a>,
+        site: Site<'a>,
+    ) -> Self {
+        let twin = cells.first().map(|baseline| (baseline, Role::Twin));
+        let mut all: Vec<(&Cell, Role)> = cells.iter().map(|cell| (cell, Role::Candidate)).collect();
+        if let Some(first) = all.first_mut() {
+            first.1 = Role::Baseline;
+        }
+        all.splice(1.min(all.len())..1.min(all.len()), twin);
+        let runners = all.into_iter().map(|(cell, role)| Runner {
+            cell: cell.clone(),
+            role,
+            entries: Vec::new(),
+            list: None,
+            objects: workload.info.objects,
+            jobs: 1,
+            requests: Vec::new(),
+            in_flight: 1,
+            arms: Vec::new(),
+            merged: Merged::new(),
+        });
+        Self {
+            network: network(profile.shape().as_ref(), None),
+            plan,
+            workload,
+            profile,
+            ground,
+            lists: site.lists,
+            prefix: site.prefix,
+            pilot: Pilot::default(),
+            achieved: None,
+            runners: runners.collect(),
+            excluded: Vec::new(),
+            disturbed: Vec::new(),
+            order: site.arms_before,
+            is_on_battery: site.is_on_battery,
+        }
+    }
+
+    /// Measures everything. What was measured stays when it is stopped or fails: [`GroupRun::finish`] takes it.
+    pub(super) fn measure(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+        self.pilot(watcher)?;
+        for number in 0..self.runners.len() {
+            let seconds = self.predicted(&self.runners[number].cell);
+            self.size(number, seconds)?;
+        }
+        // Not counted: files, caches and the server are as cold as they will never be again.
+        for number in 0..self.runners.len() {
+            let measured = self.arm(number, 0, watcher)?;
+            if measured.result.is_some() {
+                self.size(number, measured.arm.seconds_per_object)?;
+            }
+        }
+        let seconds: f64 = self.runners.iter().map(Runner::seconds).sum();
+        watcher.notify(&Note::Sized {
+            seconds: seconds * self.plan.blocks as f64,
+        });
+        for block in 1..=self.plan.blocks {
+            self.block(block, watcher)?;
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, block: usize, watcher: &mut dyn Watcher) -> Result<()> {
+        for number in order(self.plan.seed, block, self.runners.len()) {
+            let measured = self.arm(number, block, watcher)?;
+            let runner = &mut self.runners[number];
+            if let Some(result) = &measured.result {
+                runner.merged.add(result);
+            }
+            let has_failed = measured.result.is_none();
+            runner.arms.push(measured.arm);
+            if has_failed {
+                self.ensure_server()?;
+            }
+        }
+        let arms = self
+            .runners
+            .iter()
+            .filter_map(|runner| runner.arms.iter().find(|arm| arm.block == block));
+        if let Some(reason) = disturbance(&arms.collect::<Vec<_>>()) {
+            self.disturbed.push(reason.clone());
+            self.excluded.push(ExcludedBlock { block, reason });
+        }
+        Ok(())
+    }
+
+    /// A server that is gone ends the run: every arm after would only say so again.
+    fn ensure_server(&self) -> Result<()> {
+        let Some(address) = self.ground.server.address else {
+            return Ok(());
+        };
+        std::net::TcpStream::connect(address).map(drop).map_err(|error| {
+            Error::new(ErrorKind::Unreachable, "the server is gone")
+                .with_source(error)
+                .with_hint("what was measured until then is in the report, marked partial")
+        })
+    }
+
+    /// One object at a time, for the model and for the sizes of jobs.
+    fn pilot(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+        let cell = Cell {
+            engine: self.runners[BASELINE].cell.engine,
+            ..Cell::new(StrategyKind::Sequential, 1)
+        };
+        let info = &self.workload.info;
+        let mean = info.bytes as f64 / info.objects as f64;
+        let rounds = f64::from(info.extra_rounds);
+        let guess = 0.001
+            + self.network.latency
+            + mean / self.network.per_connection.min(self.network.link).min(500e6)
+            + mean * rounds / 1e9;
+        let objects = ((PILOT_SECONDS / guess) as usize)
+            .clamp(4, 2_000)
+            .min(info.objects);
+        let mut runner = Runner {
+            cell,
+            role: Role::Candidate,
+            entries: Vec::new(),
+            list: None,
+            objects: info.objects,
+            jobs: 1,
+            requests: Vec::new(),
+            in_flight: 1,
+            arms: Vec::new(),
+            merged: Merged::new(),
+        };
+        if !self.workload.entries.is_empty() {
+            self.choose(&mut runner, objects, "pilot")?;
+        }
+        let measured = self.arm_of(&runner, "pilot", watcher)?;
+        let Some(_) = measured.result else {
+            let finding = measured.arm.findings.into_iter().next();
+            let why = finding.map_or_else(String::new, |finding| finding.reason);
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("the first uploads of workload '{}' failed: {why}", info.name),
+            )
+            .with_hint("upload the same files with s3haul cp -v and look at what fails"));
+        };
+        let cpu = measured.arm.cpu;
+        let used = cpu.client_user + cpu.client_system + cpu.server + cpu.relay;
+        self.pilot = Pilot {
+            objects: runner.objects,
+            seconds_per_object: measured.arm.seconds_per_object,
+            cpu_per_object: used / runner.objects as f64,
+        };
+        self.achieved = measured.relay;
+        self.network = network(self.profile.shape().as_ref(), self.achieved.as_ref());
+        Ok(())
+    }
+
+    /// Seconds that `cell` will take for an object, as far as the pilot tells.
+    fn predicted(&self, cell: &Cell) -> f64 {
+        let in_flight = in_flight(cell, self.workload.info.objects) as f64;
+        let connect = if cell.client() == ClientMode::PerUpload {
+            self.network.connect
+        } else {
+            0.0
+        };
+        let service = self.pilot.seconds_per_object * cell.round_trips() + connect;
+        (service / in_flight).max(self.pilot.cpu_per_object / machine_cores())
+    }
+
+    /// Makes jobs of cell `number` of a length that says something, when one object takes `seconds`.
+    fn size(&mut self, number: usize, seconds: f64) -> Result<()> {
+        let all = self.workload.info.objects;
+        let whole = seconds * all as f64;
+        let mut runner = std::mem::replace(&mut self.runners[number], Runner::empty());
+        let in_flight = in_flight(&runner.cell, all);
+        let objects =
+            if self.workload.spec.is_whole || self.workload.entries.is_empty() || whole <= LONGEST_JOB {
+                all
+            } else {
+                let few = (SHARE_SECONDS / seconds).ceil() as usize;
+                few.max(2 * in_flight).max(8).min(all)
+            };
+        let job_seconds = (seconds * objects as f64).max(1e-6);
+        runner.jobs = if self.plan.quick {
+            1
+        } else {
+            ((ARM_SECONDS / job_seconds).ceil() as usize).clamp(1, MOST_JOBS)
+        };
+        self.choose(&mut runner, objects, &format!("{number}"))?;
+        self.runners[number] = runner;
+        Ok(())
+    }
+
+    fn choose(&self, runner: &mut Runner, objects: usize, name: &str) -> Result<()> {
+        runner.entries = self.workload.selection(objects);
+        runner.objects = if runner.entries.is_empty() {
+            objects
+        } else {
+            runner.entries.len()
+        };
+        runner.list = (objects < self.workload.info.objects).then(|| {
+            self.lists
+                .join(format!("{}-{}-{name}", self.workload.info.id, self.profile))
+        });
+        if let Some(list) = &runner.list {
+            write_list(&runner.entries, list).map_err(|error| {
+                Error::new(ErrorKind::Internal, "a list of files cannot be written").with_source(error)
+            })?;
+        }
+        runner.requests = requests(&runner.entries, self.workload);
+        runner.in_flight = in_flight(&runner.cell, runner.objects);
+        Ok(())
+    }
+
+    fn arm(&mut self, number: usize, block: usize, watcher: &mut dyn Watcher) -> Result<Measured> {
+        let runner = std::mem::replace(&mut self.runners[number], Runner::empty());
+        watcher.notify(&Note::Arm {
+            block,
+            label: runner.cell.label(),
+        });
+        let began = Instant::now();
+        let measured = self.arm_of(&runner, &format!("{block:03}-{number:02}"), watcher);
+        self.runners[number] = runner;
+        let mut measured = measured?;
+        if block > 0 {
+            self.order += 1;
+            measured.arm.block = block;
+            measured.arm.order = self.order;
+        }
+        watcher.notify(&Note::ArmDone {
+            seconds: began.elapsed().as_secs_f64(),
+        });
+        Ok(measured)
+    }
+
+    fn arm_of(&mut self, runner: &Runner, name: &str, _watcher: &mut dyn Watcher) -> Result<Measured> {
+        let prefix = format!("{}{}-{name}/", self.prefix, self.profile);
+        let csv = self
+            .plan
+            .objects_csv
+            .as_ref()
+            .map(|_| self.lists.join(format!("{name}.csv")));
+        let job = ModelJob {
+            cell: &runner.cell,
+            requests: &runner.requests,
+            in_flight: runner.in_flight,
+        };
+        let task = Task {
+            cell: &runner.cell,
+            spec: ArmSpec {
+                bucket: self.ground.bucket.name().to_owned(),
+                prefix,
+                root: self.workload.root.clone(),
+                list: runner.list.clone(),
+                jobs: runner.jobs,
+                config: arm_config(&runner.cell, &self.workload.spec, &self.ground),
+                objects_csv: csv,
+                csv_fields: self.csv_fields(runner, name),
+            },
+            entries: &runner.entries,
+            objects: runner.objects,
+            least_makespan: if self.workload.spec.sends_nothing {
+                0.0
+            } else {
+                least_makespan(&job, &self.network)
+            },
+            expects_errors: self.workload.spec.expects_errors,
+            sends_nothing: self.workload.spec.sends_nothing,
+        };
+        self.ground.measure(&task)
+    }
+
+    fn csv_fields(&self, runner: &Runner, name: &str) -> String {
+        use super::recorder::quoted;
+        let block = name.split('-').next().unwrap_or(name);
+        [
+            quoted(&self.workload.info.name),
+            self.profile.name().to_owned(),
+            quoted(&runner.cell.label()),
+            block.to_owned(),
+        ]
+        .join(",")
+    }
+
+    /// Arms that were measured in the whole run so far.
+    pub(super) fn arms_so_far(&self) -> usize {
+        self.order
+    }
+
+    /// What it came to.
+    pub(super) fn finish(mut self) -> Group {
+        let blocks = self
+            .runners
+            .iter()
+            .map(|runner| runner.arms.len())
+            .max()
+            .unwrap_or(0);
+        let disturbed = self.disturbed.len() as f64 / blocks.max(1) as f64;
+        if disturbed > MOST_EXCLUDED {
+            // Too many to leave out: all stay, and nothing is believed.
+            self.excluded.clear();
+        }
+        let excluded: Vec<usize> = self.excluded.iter().map(|excluded| excluded.block).collect();
+        let noise = self.noise(&excluded);
+        let cells = (0..self.runners.len())
+            .map(|number| self.cell_result(number, &excluded, noise.as_ref(), disturbed))
+            .collect();
+        Group {
+            workload: self.workload.info.clone(),
+            profile: ProfileInfo {
+                name: self.profile,
+                shape: self.profile.shape(),
+                achieved: self.achieved,
+            },
+            pilot: (self.pilot.objects > 0).then_some(self.pilot),
+            noise,
+            excluded_blocks: self.excluded,
+            cells,
+        }
+    }
+
+    fn noise(&self, excluded: &[usize]) -> Option<Noise> {
+        let twin = self.runners.iter().find(|runner| runner.role == Role::Twin)?;
+        let (ratio, _) = paired(&twin.arms, &self.runners[BASELINE].arms, excluded, self.plan.seed);
+        let ratio = ratio.filter(|ratio| ratio.blocks >= 2)?;
+        Some(Noise {
+            factor: NoiseBand::of(&ratio).factor,
+            ratio,
+        })
+    }
+
+    fn cell_result(
+        &self,
+        number: usize,
+        excluded: &[usize],
+        noise: Option<&Noise>,
+        disturbed: f64,
+    ) -> CellResult {
+        let runner = &self.runners[number];
+        let baseline = &self.runners[BASELINE];
+        let counted: Vec<&Arm> = runner
+            .arms
+            .iter()
+            .filter(|arm| !excluded.contains(&arm.block) && !arm.makespans.is_empty())
+            .collect();
+        let figures = figures(&counted, runner.objects, runner.jobs, self.plan.seed);
+        let (ratio, ratios) = paired(&runner.arms, &baseline.arms, excluded, self.plan.seed);
+        let ratio = ratio.filter(|_| runner.role != Role::Baseline);
+        let findings = cell_findings(
+            &self.cell_facts(runner, &counted, ratios, disturbed),
+            ratio.as_ref(),
+        );
+        let is_invalid = findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Invalid);
+        let verdict = match runner.role {
+            Role::Baseline | Role::Twin if !is_invalid => match runner.role {
+                Role::Baseline => Verdict::Baseline,
+                _ => Verdict::Twin,
+            },
+            _ => verdict(findings, ratio.as_ref(), noise, self.plan.quick),
+        };
+        CellResult {
+            cell: runner.cell.clone(),
+            label: runner.cell.label(),
+            role: runner.role,
+            objects_per_job: runner.objects,
+            bytes_per_job: runner.entries.iter().map(|entry| entry.size).sum(),
+            jobs_per_arm: runner.jobs,
+            model: figures
+                .as_ref()
+                .and_then(|figures| self.modelled(runner, figures, &counted)),
+            figures,
+            ratio: ratio.filter(|_| !is_invalid),
+            latencies: if counted.is_empty() {
+                Latencies::default()
+            } else {
+                runner.merged.latencies()
+            },
+            arms: runner.arms.clone(),
+            verdict,
+            lanes: None,
+        }
+    }
+
+    fn cell_facts(&self, runner: &Runner, counted: &[&Arm], ratios: Vec<f64>, disturbed: f64) -> CellFacts {
+        let mut of_arms: Vec<_> = runner.arms.iter().flat_map(|arm| arm.findings.clone()).collect();
+        let mut codes = std::collections::BTreeSet::new();
+        of_arms.retain(|finding| codes.insert(finding.code.clone()));
+        let shares = shares(counted);
+        let lengths = counted.iter().map(|arm| arm.makespans.iter().sum::<f64>());
+        let shortest_arm = lengths.fold(f64::INFINITY, f64::min);
+        let in_flight = counted.iter().map(|arm| arm.mean_in_flight).fold(0.0, f64::max);
+        let allowed = match runner.cell.concurrency {
+            None => usize::MAX,
+            Some(_) => runner.in_flight,
+        };
+        CellFacts {
+            of_arms,
+            shortest_arm,
+            busy_share: shares.client_user + shares.client_system + shares.server + shares.relay,
+            is_shaped: self.profile.is_shaped(),
+            in_flight: (in_flight, allowed),
+            ratios,
+            disturbed,
+            disturbance: self.disturbed.first().cloned(),
+            on_battery: self.is_on_battery,
+            sends_nothing: self.workload.spec.sends_nothing,
+        }
+    }
+
+    fn modelled(
+        &self,
+        runner: &Runner,
+        figures: &Figures,
+        counted: &[&Arm],
+    ) -> Option<super::report::Modelled> {
+        if self.workload.spec.sends_nothing || runner.requests.is_empty() {
+            return None;
+        }
+        let job = ModelJob {
+            cell: &runner.cell,
+            requests: &runner.requests,
+            in_flight: runner.in_flight,
+        };
+        let used: f64 = counted
+            .iter()
+            .map(|arm| arm.cpu.client_user + arm.cpu.client_system + arm.cpu.server + arm.cpu.relay)
+            .sum();
+        let objects = (counted.len() * runner.jobs * runner.objects).max(1);
+        // The model counts requests; large files are several.
+        let per_request = |cpu: f64| cpu * runner.objects as f64 / runner.requests.len() as f64;
+        let pilot = Pilot {
+            cpu_per_object: per_request(self.pilot.cpu_per_object),
+            ..self.pilot
+        };
+        let own = per_request(used / objects as f64);
+        modelled(
+            &job,
+            &self.network,
+            &pilot,
+            (own, machine_cores()),
+            figures.makespan.estimate,
+        )
+    }
+}
+
+impl Runner {
+    /// What stands in for a runner that is in somebody's hands.
+    fn empty() -> Self {
+        Self {
+            cell: Cell::automatic(),
+            role: Role::Candidate,
+            entries: Vec::new(),
+            list: None,
+            objects: 0,
+            jobs: 0,
+            requests: Vec::new(),
+            in_flight: 0,
+            arms: Vec::new(),
+            merged: Merged::new(),
+        }
+    }
+
+    /// Seconds that an arm will take, with what is around it.
+    fn seconds(&self) -> f64 {
+        ARM_SECONDS + 0.4
+    }
+}
+
+/// Requests that `cell` has in flight for `objects` objects.
+fn in_flight(cell: &Cell, objects: usize) -> usize {
+    /// The largest window of a strategy that adapts.
+    const WINDOW: usize = 256;
+    match cell.strategy() {
+        StrategyKind::Sequential => 1,
+        StrategyKind::ThreadPerFile => objects.max(1),
+        _ => cell.concurrency.unwrap_or(WINDOW),
+    }
+}
+
+/// Bytes of each request: of whole files, and of the parts of large ones.
+fn requests(entries: &[Entry], workload: &Workload) -> Vec<u64> {
+    let (threshold, part) = (
+        workload.spec.multipart_threshold.bytes(),
+        workload.spec.part_size.bytes(),
+    );
+    let of = |entry: &Entry| -> Vec<u64> {
+        match PartPlan::new(entry.size, part) {
+            Ok(plan) if entry.size > threshold => {
+                (1..=plan.count()).map(|number| plan.range(number).1).collect()
+            }
+            _ => vec![entry.size],
+        }
+    };
+    entries.iter().flat_map(of).collect()
+}

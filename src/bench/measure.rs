@@ -1,0 +1,307 @@
+//! One arm from outside: starts its process, lets it go, reads who used the processors meanwhile, verifies what it left.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::arm::{ArmResult, ArmSpec, FromArm, JobResult};
+use super::cell::Cell;
+use super::files::Entry;
+use super::helper::{Helper, Role};
+use super::host::{MachineTime, process_time};
+use super::judge::{ArmFacts, JobFacts, arm_findings, invalid};
+use super::report::{Arm, Cpu, Finding};
+use super::servers::Server;
+use super::shaper::Shaper;
+use super::verify::Bucket;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result, chain};
+use crate::report::Ending;
+use crate::server::RelayCounters;
+
+/// Time that a process may take to read its settings.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+/// Time that an arm may take whatever happens.
+const ARM_LIMIT: Duration = Duration::from_mins(30);
+/// Time that its process may take to end after its answer.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// What all arms of a group share.
+pub(super) struct Ground<'a> {
+    pub(super) program: PathBuf,
+    pub(super) server: &'a Server,
+    pub(super) shaper: Option<Shaper>,
+    pub(super) bucket: Bucket,
+    pub(super) cancel: CancellationToken,
+    /// When the whole run began.
+    pub(super) began: Instant,
+    pub(super) debug_is_allowed: bool,
+}
+
+/// What one arm is to do, and what is expected of it.
+pub(super) struct Task<'a> {
+    pub(super) cell: &'a Cell,
+    pub(super) spec: ArmSpec,
+    /// The files of each of its jobs; empty where nobody can list them.
+    pub(super) entries: &'a [Entry],
+    pub(super) objects: usize,
+    /// Least makespan of a job that latency and bandwidth allow.
+    pub(super) least_makespan: f64,
+    pub(super) expects_errors: bool,
+    pub(super) sends_nothing: bool,
+}
+
+/// An arm that was measured.
+pub(super) struct Measured {
+    pub(super) arm: Arm,
+    /// None when its process failed.
+    pub(super) result: Option<ArmResult>,
+    pub(super) relay: Option<RelayCounters>,
+}
+
+/// What was read before and after.
+struct Books {
+    machine: MachineTime,
+    server: Option<f64>,
+    relay: Option<f64>,
+}
+
+impl Ground<'_> {
+    fn books(&self) -> Books {
+        Books {
+            machine: MachineTime::now(),
+            server: self.server.pid.and_then(process_time),
+            relay: self.shaper.as_ref().and_then(|shaper| process_time(shaper.pid())),
+        }
+    }
+
+    /// Settings of an arm: to the relay if there is one.
+    pub(super) fn store_settings(&self) -> crate::config::StoreSettings {
+        let mut settings = self.server.settings.clone();
+        if let Some(shaper) = &self.shaper {
+            settings.endpoint_url = Some(shaper.endpoint_url());
+        }
+        settings
+    }
+
+    /// Runs one arm and looks at what it left. What goes wrong in it is a finding; what goes wrong around it an error.
+    pub(super) fn measure(&mut self, task: &Task<'_>) -> Result<Measured> {
+        if let Some(shaper) = &mut self.shaper {
+            shaper.reset(&self.cancel)?;
+        }
+        let at = self.began.elapsed().as_secs_f64();
+        let mut helper = Helper::start(&self.program, &Role::Arm(Box::new(task.spec.clone())))?;
+        let FromArm::Ready = helper.receive(READY_LIMIT, &self.cancel)? else {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "an arm did not say that it is ready",
+            ));
+        };
+        let before = self.books();
+        helper.send(&"go");
+        let answer = helper.receive(ARM_LIMIT, &self.cancel);
+        let after = self.books();
+        let has_ended = helper.join(END_LIMIT);
+        drop(helper);
+        let cancel = self.cancel.clone();
+        let relay = self
+            .shaper
+            .as_mut()
+            .map(|shaper| shaper.reset(&cancel))
+            .transpose()?;
+        let mut measured = match answer {
+            Ok(FromArm::Done(result)) => {
+                let arm = self.arm(task, &result, (&before, &after), relay.as_ref());
+                Measured {
+                    arm,
+                    result: Some(*result),
+                    relay,
+                }
+            }
+            Ok(FromArm::Ready) => return Err(Error::new(ErrorKind::Internal, "an arm was ready twice")),
+            Ok(FromArm::Failed { message }) => failed(message),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            Err(error) => failed(chain(&error)),
+        };
+        measured.arm.at = at;
+        if !has_ended {
+            measured.arm.findings.push(invalid(
+                "not-joined",
+                "the process of the arm did not end well",
+                "a thread was left behind; see --log-file",
+            ));
+        }
+        if measured.result.is_some() && !task.sends_nothing {
+            measured.arm.findings.extend(self.verify(task)?);
+        }
+        Ok(measured)
+    }
+
+    fn verify(&self, task: &Task<'_>) -> Result<Vec<Finding>> {
+        let jobs = (0..task.spec.jobs).map(|job| task.spec.job_prefix(job));
+        let threshold = task.spec.config.transfer.multipart_threshold.bytes();
+        self.bucket
+            .verify(&task.spec.prefix, jobs, task.entries, threshold)
+    }
+
+    fn arm(
+        &self,
+        task: &Task<'_>,
+        result: &ArmResult,
+        (before, after): (&Books, &Books),
+        relay: Option<&RelayCounters>,
+    ) -> Arm {
+        let jobs: Vec<JobFacts> = result.jobs.iter().map(|job| job_facts(job, task)).collect();
+        let makespans: Vec<f64> = jobs.iter().map(|job| job.makespan).collect();
+        let worked: f64 = makespans.iter().sum();
+        let summaries = || result.jobs.iter().map(|job| &job.summary);
+        let bytes: u64 = summaries().map(|summary| summary.totals.bytes_done).sum();
+        let facts = ArmFacts {
+            least_makespan: task.least_makespan,
+            connections_at_relay: relay.map(|relay| relay.connections),
+            bytes_at_relay: relay.filter(|_| !task.sends_nothing).map(|relay| relay.bytes_up),
+            bytes,
+            expects_errors: task.expects_errors,
+            sends_nothing: task.sends_nothing,
+            is_debug: result.is_debug,
+            debug_is_allowed: self.debug_is_allowed,
+            disk_in_use: self.server.share_of_disk_in_use(),
+        };
+        let own_connections: u64 = summaries().map(|summary| summary.connections).sum();
+        let first = result.jobs.first();
+        Arm {
+            seconds_per_object: worked / (task.objects * jobs.len()).max(1) as f64,
+            first_done: first.map_or(0.0, |job| job.recorded.first_done),
+            connecting: summaries()
+                .map(|summary| summary.phases.connect.as_secs_f64())
+                .sum(),
+            starting_processes: summaries()
+                .map(|summary| summary.phases.start_processes.as_secs_f64())
+                .sum(),
+            all_begun: first.map_or(0.0, |job| job.summary.phases.last_begun.as_secs_f64()),
+            cpu: cpu(result, before, after),
+            peak_rss_bytes: result.peak_rss_bytes,
+            threads_peak: summaries()
+                .map(|summary| summary.workers.threads_started as u64 + 1)
+                .max()
+                .unwrap_or(0),
+            connections: relay.map_or(own_connections, |relay| relay.connections),
+            answers: relay.map_or(0, |relay| relay.answers),
+            bytes,
+            bytes_at_relay: relay.map_or(0, |relay| relay.bytes_up),
+            switches_voluntary: result.switches_voluntary,
+            switches_involuntary: result.switches_involuntary,
+            mean_in_flight: jobs.iter().map(|job| job.sum_of_service).sum::<f64>()
+                / worked.max(f64::MIN_POSITIVE),
+            peak_in_flight: summaries()
+                .map(|summary| summary.workers.peak_in_flight)
+                .max()
+                .unwrap_or(0),
+            workers: jobs.iter().map(|job| job.workers).max().unwrap_or(0),
+            workers_busy: summaries()
+                .map(|summary| summary.workers.workers_pulling)
+                .max()
+                .unwrap_or(0),
+            longest_service: jobs.iter().map(|job| job.longest_service).fold(0.0, f64::max),
+            retries: jobs.iter().map(|job| job.retries).sum(),
+            throughput: first.map_or_else(Vec::new, |job| job.recorded.throughput.clone()),
+            findings: arm_findings(task.cell, &jobs, &facts),
+            makespans,
+            ..Arm::default()
+        }
+    }
+}
+
+fn failed(message: String) -> Measured {
+    let fix = "upload the same files with s3haul cp -v and look at what fails";
+    Measured {
+        arm: Arm {
+            findings: vec![invalid("arm-failed", message, fix)],
+            ..Arm::default()
+        },
+        result: None,
+        relay: None,
+    }
+}
+
+fn job_facts(job: &JobResult, task: &Task<'_>) -> JobFacts {
+    let summary = &job.summary;
+    let workers = &summary.workers;
+    JobFacts {
+        expected: task.objects as u64,
+        done: summary.totals.done,
+        retries: summary.totals.retries,
+        has_finished: summary.ending == Ending::Finished,
+        makespan: summary.phases.work.as_secs_f64(),
+        longest_service: job.recorded.longest_service,
+        sum_of_service: job.recorded.sum_of_service,
+        threads_started: workers.threads_started,
+        threads_joined: workers.threads_joined,
+        threads_polling: workers.threads_polling,
+        processes: workers.children.len(),
+        processes_ended_well: workers
+            .children
+            .iter()
+            .filter(|child| child.exited_cleanly)
+            .count(),
+        workers: workers.workers_begun,
+        allowed: summary.concurrency,
+        connections: summary.connections,
+        event_loops: task.cell.event_loops.unwrap_or_else(super::host::cores),
+    }
+}
+
+fn cpu(result: &ArmResult, before: &Books, after: &Books) -> Cpu {
+    let since = |before: Option<f64>, after: Option<f64>| match (before, after) {
+        (Some(before), Some(after)) => (after - before).max(0.0),
+        _ => 0.0,
+    };
+    let (server, relay) = (
+        since(before.server, after.server),
+        since(before.relay, after.relay),
+    );
+    let busy = after.machine.busy - before.machine.busy;
+    let ours = result.user_seconds + result.system_seconds + server + relay;
+    Cpu {
+        client_user: result.user_seconds,
+        client_system: result.system_seconds,
+        server,
+        relay,
+        other: (busy - ours).max(0.0),
+        idle: after.machine.idle - before.machine.idle,
+        steal: after.machine.steal - before.machine.steal,
+    }
+}
+
+/// Settings for an arm of `cell`.
+pub(super) fn arm_config(
+    cell: &Cell,
+    workload: &super::workload::WorkloadSpec,
+    ground: &Ground<'_>,
+) -> Config {
+    let mut config = Config {
+        store: ground.store_settings(),
+        run: cell.run_settings(),
+        ..Config::default()
+    };
+    config.store.engine = if workload.sends_nothing {
+        crate::config::Engine::Null
+    } else {
+        cell.engine
+    };
+    config.transfer.part_size = workload.part_size;
+    config.transfer.multipart_threshold = workload.multipart_threshold;
+    config.transfer.memory = config
+        .transfer
+        .memory
+        .max(workload.part_size)
+        .max(workload.multipart_threshold);
+    config.transfer.extra_rounds = workload.extra_rounds;
+    config.transfer.verify = cell.verify();
+    if !workload.expects_errors {
+        // A request that is tried again is no measurement; that it was is found out all the same.
+        config.transfer.retry.retries = 1;
+    }
+    config
+}

@@ -1,0 +1,205 @@
+//! A report as tables for a terminal: one a group, with what is held constant above and every doubt below.
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+
+use crate::bench::model::Term;
+use crate::bench::report::{CellResult, Group, Report, Role, Verdict};
+use crate::units::{ByteSize, grouped, spoken};
+
+const COLUMNS: [&str; 13] = [
+    "strategy",
+    "makespan",
+    "ratio [95 % interval]",
+    "verdict",
+    "objects/s",
+    "MiB/s",
+    "service p50 / p95",
+    "CPU ms/obj",
+    "peak RSS",
+    "conns",
+    "objects x jobs",
+    "of bound",
+    "bound by",
+];
+
+/// All of a report.
+pub(super) fn tables(report: &Report) -> String {
+    let mut parts = vec![head(report)];
+    parts.extend(report.groups.iter().map(group));
+    parts.join("\n\n")
+}
+
+fn head(report: &Report) -> String {
+    let server = &report.server;
+    let place = match server.kind.as_str() {
+        "endpoint" => format!("{} at {}", server.software, server.endpoint),
+        kind => format!("{kind}, started for this, data in {}", server.data_on),
+    };
+    let mut lines = vec![format!(
+        "s3haul {} against {place}; {}, {} cores, kernel {}",
+        report.s3haul, report.host.cpu, report.host.cores, report.host.kernel
+    )];
+    lines.push(format!(
+        "held constant: {} checksums, parts of {} above {}, no retries; {} blocks, seed {}",
+        report.held.checksum,
+        ByteSize(report.held.part_size_bytes),
+        ByteSize(report.held.multipart_threshold_bytes),
+        report.blocks,
+        report.seed
+    ));
+    if report.quick {
+        lines.push("quick: direction only".to_owned());
+    }
+    if report.partial {
+        lines.push("PARTIAL: it was stopped before its end; this is what was measured until then".to_owned());
+    }
+    if report.build != "release" {
+        lines.push("DEBUG BUILD: nothing of this is to be believed".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn group(group: &Group) -> String {
+    let mut lines = vec![format!(
+        "{} ({}) over {} ({})",
+        group.workload.name,
+        group.workload.description,
+        group.profile.name,
+        group.profile.name.describe()
+    )];
+    lines.push(ground(group));
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(COLUMNS);
+    for cell in &group.cells {
+        table.add_row(row(cell));
+    }
+    for (number, column) in table.column_iter_mut().enumerate() {
+        if ![0, 3, 12].contains(&number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    lines.push(table.to_string());
+    lines.extend(notes(group));
+    lines.join("\n")
+}
+
+/// Noise, blocks, and what the way to the server turned out to be.
+fn ground(group: &Group) -> String {
+    let noise = match &group.noise {
+        Some(noise) => format!(
+            "noise band {:.3} to {:.3} (the baseline against itself)",
+            1.0 / noise.factor,
+            noise.factor
+        ),
+        None => "no noise band yet".to_owned(),
+    };
+    let done = group.cells.iter().map(|cell| cell.arms.len()).max().unwrap_or(0);
+    let mut line = format!("{noise}; {done} blocks, {} left out", group.excluded_blocks.len());
+    if let Some(excluded) = group.excluded_blocks.first() {
+        line += &format!(" ({})", excluded.reason);
+    }
+    if let Some(achieved) = group
+        .profile
+        .achieved
+        .filter(|achieved| achieved.latency_mean > 0.0)
+    {
+        line += &format!(
+            "; latency came out as {:.2} ms, p95 {:.2}",
+            achieved.latency_mean * 1e3,
+            achieved.latency_p95 * 1e3
+        );
+    }
+    line
+}
+
+fn row(cell: &CellResult) -> Vec<String> {
+    let none = || "-".to_owned();
+    let label = match cell.role {
+        Role::Twin => format!("{} (again)", cell.label),
+        _ => cell.label.clone(),
+    };
+    let ratio = cell.ratio.as_ref().map_or_else(none, |ratio| {
+        let interval = ratio.interval;
+        format!(
+            "{:.3} [{:.3}, {:.3}]",
+            interval.estimate, interval.low, interval.high
+        )
+    });
+    let Some(figures) = &cell.figures else {
+        let mut row = vec![label, none(), ratio, verdict(&cell.verdict).to_owned()];
+        row.resize(COLUMNS.len(), none());
+        return row;
+    };
+    let millis = |seconds: Option<f64>| seconds.map_or_else(none, |seconds| format!("{:.1}", seconds * 1e3));
+    let service = &cell.latencies.service;
+    vec![
+        label,
+        seconds(figures.makespan.estimate),
+        ratio,
+        verdict(&cell.verdict).to_owned(),
+        grouped(figures.objects_per_second as u64),
+        format!("{:.1}", figures.bytes_per_second / 1_048_576.0),
+        format!("{} / {} ms", millis(service.p50), millis(service.p95)),
+        format!("{:.3}", figures.client_cpu_per_object * 1e3),
+        ByteSize(figures.peak_rss_bytes).to_string(),
+        format!("{:.0}", figures.connections),
+        format!("{} x {}", grouped(cell.objects_per_job as u64), cell.jobs_per_arm),
+        cell.model
+            .as_ref()
+            .map_or_else(none, |model| format!("{:.0} %", model.reached * 100.0)),
+        cell.model
+            .as_ref()
+            .map_or_else(none, |model| term(model.term).to_owned()),
+    ]
+}
+
+fn seconds(seconds: f64) -> String {
+    spoken(std::time::Duration::from_secs_f64(seconds))
+}
+
+/// What a verdict is called.
+fn verdict(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Baseline => "baseline",
+        Verdict::Twin => "noise",
+        Verdict::Faster => "faster",
+        Verdict::Slower => "slower",
+        Verdict::Inconclusive { .. } => "inconclusive",
+        Verdict::DirectionOnly => "direction only",
+        Verdict::Suspect { .. } => "SUSPECT",
+        Verdict::Invalid { .. } => "INVALID",
+    }
+}
+
+/// What a bound is called.
+fn term(term: Term) -> &'static str {
+    match term {
+        Term::Latency => "latency",
+        Term::PerConnection => "connection",
+        Term::Link => "link",
+        Term::RequestRate => "requests",
+        Term::Cpu => "CPU",
+        Term::Tail => "tail",
+    }
+}
+
+/// Every doubt, with what to do about it.
+fn notes(group: &Group) -> Vec<String> {
+    let mut notes = Vec::new();
+    for cell in &group.cells {
+        match &cell.verdict {
+            Verdict::Invalid { findings } | Verdict::Suspect { findings } => {
+                for finding in findings {
+                    notes.push(format!(
+                        "{}: {} [{}]; {}",
+                        cell.label, finding.reason, finding.code, finding.fix
+                    ));
+                }
+            }
+            Verdict::Inconclusive { because } => notes.push(format!("{}: {because}", cell.label)),
+            _ => {}
+        }
+    }
+    notes
+}
