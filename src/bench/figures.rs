@@ -7,7 +7,7 @@ use super::cell::Cell;
 use super::model::{Machine, Network, Work, bound};
 use super::recorder::histogram;
 use super::report::{Arm, Cpu, Figures, Latencies, Modelled, Percentiles, Pilot};
-use super::stats::{Interval, Ratio, bootstrap_median, median, ratio};
+use super::stats::{Ratio, bootstrap_median, median, ratio};
 use crate::server::{RelayCounters, Shape};
 
 /// Values from which on a percentile is told: at least ten lie beyond it.
@@ -211,15 +211,6 @@ pub(super) fn modelled(
             0.0
         },
     })
-}
-
-/// An interval in which both ends are the figure.
-pub(super) fn exactly(estimate: f64) -> Interval {
-    Interval {
-        estimate,
-        low: estimate,
-        high: estimate,
-    }
 }
 
 #[cfg(test)]

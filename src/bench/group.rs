@@ -6,22 +6,19 @@ use std::time::Instant;
 use super::arm::ArmSpec;
 use super::blocks::{BASELINE, order};
 use super::cell::Cell;
-use super::figures::{Merged, ModelJob, figures, least_makespan, modelled, network, paired, shares};
-use super::files::{Entry, Workload, write_list};
+use super::figures::{ModelJob, least_makespan, network};
+use super::files::{Workload, write_list};
 use super::host::machine_cores;
-use super::judge::{CellFacts, MOST_EXCLUDED, cell_findings, disturbance, verdict};
+use super::judge::disturbance;
 use super::measure::{Ground, Measured, Task, arm_config};
 use super::model::Network;
+use super::plan::{GroupPlan, Plan};
 use super::profile::Profile;
-use super::report::{
-    Arm, CellResult, ExcludedBlock, Figures, Group, Latencies, Noise, Pilot, ProfileInfo, Role, Severity,
-    Verdict,
-};
-use super::run::{Note, Plan, Watcher};
-use super::stats::NoiseBand;
+use super::report::{ArticleRow, ExcludedBlock, Pilot, Role};
+use super::run::{Note, Watcher};
+use super::runner::{Runner, in_flight, requests};
 use crate::config::{ClientMode, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::PartPlan;
 use crate::server::RelayCounters;
 
 /// Jobs are repeated until an arm takes at least this long, in seconds, so that one a little faster is still long enough.
@@ -35,39 +32,26 @@ const PILOT_SECONDS: f64 = 0.8;
 /// Most jobs of an arm.
 const MOST_JOBS: usize = 400;
 
-/// A cell on its way through the blocks.
-struct Runner {
-    cell: Cell,
-    role: Role,
-    entries: Vec<Entry>,
-    list: Option<std::path::PathBuf>,
-    objects: usize,
-    jobs: usize,
-    requests: Vec<u64>,
-    in_flight: usize,
-    arms: Vec<Arm>,
-    merged: Merged,
-}
-
 /// See the module.
 pub(super) struct GroupRun<'a> {
-    plan: &'a Plan,
-    workload: &'a Workload,
-    profile: Profile,
-    ground: Ground<'a>,
+    pub(super) plan: &'a Plan,
+    pub(super) article: Option<ArticleRow>,
+    pub(super) workload: &'a Workload,
+    pub(super) profile: Profile,
+    pub(super) ground: Ground<'a>,
     /// Directory for lists of files.
-    lists: &'a Path,
+    pub(super) lists: &'a Path,
     /// Where all objects of this run go.
-    prefix: String,
-    pilot: Pilot,
-    network: Network,
-    achieved: Option<RelayCounters>,
-    runners: Vec<Runner>,
-    excluded: Vec<ExcludedBlock>,
-    disturbed: Vec<String>,
+    pub(super) prefix: String,
+    pub(super) pilot: Pilot,
+    pub(super) network: Network,
+    pub(super) achieved: Option<RelayCounters>,
+    pub(super) runners: Vec<Runner>,
+    pub(super) excluded: Vec<ExcludedBlock>,
+    pub(super) disturbed: Vec<String>,
     /// Arms so far, in the whole run.
-    order: usize,
-    is_on_battery: bool,
+    pub(super) order: usize,
+    pub(super) is_on_battery: bool,
 }
 
 /// Places of a group in the whole run.
@@ -81,33 +65,25 @@ pub(super) struct Site<'a> {
 impl<'a> GroupRun<'a> {
     pub(super) fn new(
         plan: &'a Plan,
+        group: &'a GroupPlan,
         workload: &'a Workload,
-        profile: Profile,
-        cells: &[Cell],
         ground: Ground<'a>,
         site: Site<'a>,
     ) -> Self {
+        let (cells, profile) = (&group.cells, group.profile);
         let twin = cells.first().map(|baseline| (baseline, Role::Twin));
         let mut all: Vec<(&Cell, Role)> = cells.iter().map(|cell| (cell, Role::Candidate)).collect();
         if let Some(first) = all.first_mut() {
             first.1 = Role::Baseline;
         }
         all.splice(1.min(all.len())..1.min(all.len()), twin);
-        let runners = all.into_iter().map(|(cell, role)| Runner {
-            cell: cell.clone(),
-            role,
-            entries: Vec::new(),
-            list: None,
-            objects: workload.info.objects,
-            jobs: 1,
-            requests: Vec::new(),
-            in_flight: 1,
-            arms: Vec::new(),
-            merged: Merged::new(),
-        });
+        let runners = all
+            .into_iter()
+            .map(|(cell, role)| Runner::new(cell.clone(), role, workload.info.objects));
         Self {
             network: network(profile.shape().as_ref(), None),
             plan,
+            article: group.article.clone(),
             workload,
             profile,
             ground,
@@ -124,7 +100,7 @@ impl<'a> GroupRun<'a> {
     }
 
     /// Measures everything. What was measured stays when it is stopped or fails: [`GroupRun::finish`] takes it.
-    pub(super) fn measure(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+    pub(super) fn measure(&mut self, blocks: usize, watcher: &mut dyn Watcher) -> Result<()> {
         self.pilot(watcher)?;
         for number in 0..self.runners.len() {
             let seconds = self.predicted(&self.runners[number].cell);
@@ -137,11 +113,8 @@ impl<'a> GroupRun<'a> {
                 self.size(number, measured.arm.seconds_per_object)?;
             }
         }
-        let seconds: f64 = self.runners.iter().map(Runner::seconds).sum();
-        watcher.notify(&Note::Sized {
-            seconds: seconds * self.plan.blocks as f64,
-        });
-        for block in 1..=self.plan.blocks {
+        self.make_twins_alike()?;
+        for block in 1..=blocks {
             self.block(block, watcher)?;
         }
         Ok(())
@@ -199,18 +172,7 @@ impl<'a> GroupRun<'a> {
         let objects = ((PILOT_SECONDS / guess) as usize)
             .clamp(4, 2_000)
             .min(info.objects);
-        let mut runner = Runner {
-            cell,
-            role: Role::Candidate,
-            entries: Vec::new(),
-            list: None,
-            objects: info.objects,
-            jobs: 1,
-            requests: Vec::new(),
-            in_flight: 1,
-            arms: Vec::new(),
-            merged: Merged::new(),
-        };
+        let mut runner = Runner::new(cell, Role::Candidate, info.objects);
         if !self.workload.entries.is_empty() {
             self.choose(&mut runner, objects, "pilot")?;
         }
@@ -269,6 +231,20 @@ impl<'a> GroupRun<'a> {
         };
         self.choose(&mut runner, objects, &format!("{number}"))?;
         self.runners[number] = runner;
+        Ok(())
+    }
+
+    /// What is compared with itself has to be the same.
+    fn make_twins_alike(&mut self) -> Result<()> {
+        let (objects, jobs) = (self.runners[BASELINE].objects, self.runners[BASELINE].jobs);
+        for number in 0..self.runners.len() {
+            if self.runners[number].role == Role::Twin {
+                let mut twin = std::mem::replace(&mut self.runners[number], Runner::empty());
+                twin.jobs = jobs;
+                self.choose(&mut twin, objects, &format!("{number}"))?;
+                self.runners[number] = twin;
+            }
+        }
         Ok(())
     }
 
@@ -367,212 +343,4 @@ impl<'a> GroupRun<'a> {
     pub(super) fn arms_so_far(&self) -> usize {
         self.order
     }
-
-    /// What it came to.
-    pub(super) fn finish(mut self) -> Group {
-        let blocks = self
-            .runners
-            .iter()
-            .map(|runner| runner.arms.len())
-            .max()
-            .unwrap_or(0);
-        let disturbed = self.disturbed.len() as f64 / blocks.max(1) as f64;
-        if disturbed > MOST_EXCLUDED {
-            // Too many to leave out: all stay, and nothing is believed.
-            self.excluded.clear();
-        }
-        let excluded: Vec<usize> = self.excluded.iter().map(|excluded| excluded.block).collect();
-        let noise = self.noise(&excluded);
-        let cells = (0..self.runners.len())
-            .map(|number| self.cell_result(number, &excluded, noise.as_ref(), disturbed))
-            .collect();
-        Group {
-            workload: self.workload.info.clone(),
-            profile: ProfileInfo {
-                name: self.profile,
-                shape: self.profile.shape(),
-                achieved: self.achieved,
-            },
-            pilot: (self.pilot.objects > 0).then_some(self.pilot),
-            noise,
-            excluded_blocks: self.excluded,
-            cells,
-        }
-    }
-
-    fn noise(&self, excluded: &[usize]) -> Option<Noise> {
-        let twin = self.runners.iter().find(|runner| runner.role == Role::Twin)?;
-        let (ratio, _) = paired(&twin.arms, &self.runners[BASELINE].arms, excluded, self.plan.seed);
-        let ratio = ratio.filter(|ratio| ratio.blocks >= 2)?;
-        Some(Noise {
-            factor: NoiseBand::of(&ratio).factor,
-            ratio,
-        })
-    }
-
-    fn cell_result(
-        &self,
-        number: usize,
-        excluded: &[usize],
-        noise: Option<&Noise>,
-        disturbed: f64,
-    ) -> CellResult {
-        let runner = &self.runners[number];
-        let baseline = &self.runners[BASELINE];
-        let counted: Vec<&Arm> = runner
-            .arms
-            .iter()
-            .filter(|arm| !excluded.contains(&arm.block) && !arm.makespans.is_empty())
-            .collect();
-        let figures = figures(&counted, runner.objects, runner.jobs, self.plan.seed);
-        let (ratio, ratios) = paired(&runner.arms, &baseline.arms, excluded, self.plan.seed);
-        let ratio = ratio.filter(|_| runner.role != Role::Baseline);
-        let findings = cell_findings(
-            &self.cell_facts(runner, &counted, ratios, disturbed),
-            ratio.as_ref(),
-        );
-        let is_invalid = findings
-            .iter()
-            .any(|finding| finding.severity == Severity::Invalid);
-        let verdict = match runner.role {
-            Role::Baseline | Role::Twin if !is_invalid => match runner.role {
-                Role::Baseline => Verdict::Baseline,
-                _ => Verdict::Twin,
-            },
-            _ => verdict(findings, ratio.as_ref(), noise, self.plan.quick),
-        };
-        CellResult {
-            cell: runner.cell.clone(),
-            label: runner.cell.label(),
-            role: runner.role,
-            objects_per_job: runner.objects,
-            bytes_per_job: runner.entries.iter().map(|entry| entry.size).sum(),
-            jobs_per_arm: runner.jobs,
-            model: figures
-                .as_ref()
-                .and_then(|figures| self.modelled(runner, figures, &counted)),
-            figures,
-            ratio: ratio.filter(|_| !is_invalid),
-            latencies: if counted.is_empty() {
-                Latencies::default()
-            } else {
-                runner.merged.latencies()
-            },
-            arms: runner.arms.clone(),
-            verdict,
-            lanes: None,
-        }
-    }
-
-    fn cell_facts(&self, runner: &Runner, counted: &[&Arm], ratios: Vec<f64>, disturbed: f64) -> CellFacts {
-        let mut of_arms: Vec<_> = runner.arms.iter().flat_map(|arm| arm.findings.clone()).collect();
-        let mut codes = std::collections::BTreeSet::new();
-        of_arms.retain(|finding| codes.insert(finding.code.clone()));
-        let shares = shares(counted);
-        let lengths = counted.iter().map(|arm| arm.makespans.iter().sum::<f64>());
-        let shortest_arm = lengths.fold(f64::INFINITY, f64::min);
-        let in_flight = counted.iter().map(|arm| arm.mean_in_flight).fold(0.0, f64::max);
-        let allowed = match runner.cell.concurrency {
-            None => usize::MAX,
-            Some(_) => runner.in_flight,
-        };
-        CellFacts {
-            of_arms,
-            shortest_arm,
-            busy_share: shares.client_user + shares.client_system + shares.server + shares.relay,
-            is_shaped: self.profile.is_shaped(),
-            in_flight: (in_flight, allowed),
-            ratios,
-            disturbed,
-            disturbance: self.disturbed.first().cloned(),
-            on_battery: self.is_on_battery,
-            sends_nothing: self.workload.spec.sends_nothing,
-        }
-    }
-
-    fn modelled(
-        &self,
-        runner: &Runner,
-        figures: &Figures,
-        counted: &[&Arm],
-    ) -> Option<super::report::Modelled> {
-        if self.workload.spec.sends_nothing || runner.requests.is_empty() {
-            return None;
-        }
-        let job = ModelJob {
-            cell: &runner.cell,
-            requests: &runner.requests,
-            in_flight: runner.in_flight,
-        };
-        let used: f64 = counted
-            .iter()
-            .map(|arm| arm.cpu.client_user + arm.cpu.client_system + arm.cpu.server + arm.cpu.relay)
-            .sum();
-        let objects = (counted.len() * runner.jobs * runner.objects).max(1);
-        // The model counts requests; large files are several.
-        let per_request = |cpu: f64| cpu * runner.objects as f64 / runner.requests.len() as f64;
-        let pilot = Pilot {
-            cpu_per_object: per_request(self.pilot.cpu_per_object),
-            ..self.pilot
-        };
-        let own = per_request(used / objects as f64);
-        modelled(
-            &job,
-            &self.network,
-            &pilot,
-            (own, machine_cores()),
-            figures.makespan.estimate,
-        )
-    }
-}
-
-impl Runner {
-    /// What stands in for a runner that is in somebody's hands.
-    fn empty() -> Self {
-        Self {
-            cell: Cell::automatic(),
-            role: Role::Candidate,
-            entries: Vec::new(),
-            list: None,
-            objects: 0,
-            jobs: 0,
-            requests: Vec::new(),
-            in_flight: 0,
-            arms: Vec::new(),
-            merged: Merged::new(),
-        }
-    }
-
-    /// Seconds that an arm will take, with what is around it.
-    fn seconds(&self) -> f64 {
-        ARM_SECONDS + 0.4
-    }
-}
-
-/// Requests that `cell` has in flight for `objects` objects.
-fn in_flight(cell: &Cell, objects: usize) -> usize {
-    /// The largest window of a strategy that adapts.
-    const WINDOW: usize = 256;
-    match cell.strategy() {
-        StrategyKind::Sequential => 1,
-        StrategyKind::ThreadPerFile => objects.max(1),
-        _ => cell.concurrency.unwrap_or(WINDOW),
-    }
-}
-
-/// Bytes of each request: of whole files, and of the parts of large ones.
-fn requests(entries: &[Entry], workload: &Workload) -> Vec<u64> {
-    let (threshold, part) = (
-        workload.spec.multipart_threshold.bytes(),
-        workload.spec.part_size.bytes(),
-    );
-    let of = |entry: &Entry| -> Vec<u64> {
-        match PartPlan::new(entry.size, part) {
-            Ok(plan) if entry.size > threshold => {
-                (1..=plan.count()).map(|number| plan.range(number).1).collect()
-            }
-            _ => vec![entry.size],
-        }
-    };
-    entries.iter().flat_map(of).collect()
 }

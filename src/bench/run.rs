@@ -1,16 +1,15 @@
 //! A whole comparison: files, server, groups one after the other, report.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::cell::Cell;
 use super::files::Workload;
 use super::group::{GroupRun, Site};
 use super::host::describe;
 use super::measure::Ground;
+use super::plan::Plan;
 use super::profile::Profile;
 use super::report::{Group, Held, Report, SCHEMA, VERSION};
 use super::servers::{Server, ServerChoice, scratch, some_errors};
@@ -19,55 +18,6 @@ use super::verify::Bucket;
 use super::workload::WorkloadSpec;
 use crate::config::TransferSettings;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Blocks of a run whose verdicts count; of one that is published; of one that shows directions only.
-pub const DEFAULT_BLOCKS: usize = 12;
-/// See [`DEFAULT_BLOCKS`].
-pub const PUBLISHED_BLOCKS: usize = 20;
-/// See [`DEFAULT_BLOCKS`].
-pub const QUICK_BLOCKS: usize = 5;
-
-/// Cells that are compared over one workload and one profile.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupPlan {
-    /// What is uploaded.
-    pub workload: WorkloadSpec,
-    /// The way to the server.
-    pub profile: Profile,
-    /// The first one is the baseline.
-    pub cells: Vec<Cell>,
-}
-
-/// What is to be compared, and how.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Workloads, profiles, cells.
-    pub groups: Vec<GroupPlan>,
-    /// The server.
-    pub server: ServerChoice,
-    /// Bucket; made if it is missing.
-    pub bucket: String,
-    /// Blocks of each group.
-    pub blocks: usize,
-    /// Too few blocks for verdicts, and short arms.
-    pub quick: bool,
-    /// What all random choices follow from.
-    pub seed: u64,
-    /// The run is refused when it would take longer.
-    pub max_time: Option<Duration>,
-    /// Where temporary files go; none for memory where there is room.
-    pub work_dir: Option<PathBuf>,
-    /// This program, as arms, relay and server.
-    pub program: PathBuf,
-    /// Objects stay in the bucket.
-    pub keep: bool,
-    /// Where a line for each object goes.
-    pub objects_csv: Option<PathBuf>,
-    /// A debug build is not refused; nothing that it measures is believed.
-    pub allows_debug: bool,
-    /// The preset that this is.
-    pub preset: Option<String>,
-}
 
 /// What a run says while it goes on.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,11 +35,6 @@ pub enum Note {
         count: usize,
         /// Workload and profile.
         name: String,
-    },
-    /// What its blocks will take.
-    Sized {
-        /// Seconds.
-        seconds: f64,
     },
     /// An arm begins; nothing is to be drawn until it is done.
     Arm {
@@ -109,110 +54,6 @@ pub enum Note {
 pub trait Watcher {
     /// One note.
     fn notify(&mut self, note: &Note);
-}
-
-/// What a run will take, as far as can be said before it begins.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// Arms, with those that do not count.
-    pub arms: usize,
-    /// Of everything.
-    pub time: Duration,
-}
-
-impl Plan {
-    /// What it will take.
-    pub fn estimate(&self) -> Estimate {
-        let arm: f64 = if self.quick { 0.9 } else { 1.7 };
-        let arms = |group: &GroupPlan| (group.cells.len() + 1) * (self.blocks + 1) + 1;
-        let seconds: f64 = self
-            .groups
-            .iter()
-            .map(|group| {
-                let making = group.workload.bytes_to_make() as f64 / 200e6;
-                arms(group) as f64 * arm.max(self.least_arm(group)) + making + 2.0
-            })
-            .sum();
-        Estimate {
-            arms: self.groups.iter().map(arms).sum(),
-            time: Duration::from_secs_f64(seconds),
-        }
-    }
-
-    /// Seconds that an arm of `group` takes at least, where its jobs cannot be made shorter.
-    fn least_arm(&self, group: &GroupPlan) -> f64 {
-        let shape = group.profile.shape().unwrap_or_default();
-        let bytes = group.workload.bytes_to_make() as f64;
-        let rounds = f64::from(group.workload.extra_rounds);
-        let whole = bytes * rounds / 2e9 + shape.link.map_or(0.0, |link| bytes / link);
-        if group.workload.is_whole {
-            whole
-        } else {
-            whole.min(3.0)
-        }
-    }
-
-    /// Refuses what cannot be done, before anything is started.
-    ///
-    /// # Errors
-    /// Cells that cannot exist, a time that does not suffice, a debug build, a server that cannot do it.
-    pub fn validate(&self) -> Result<()> {
-        let usage = |message: String| Error::new(ErrorKind::Usage, message);
-        if cfg!(debug_assertions) && !self.allows_debug {
-            return Err(
-                usage("this is a debug build: what it measures says nothing".to_owned())
-                    .with_hint("build it with cargo build --release"),
-            );
-        }
-        if self.groups.is_empty() || self.groups.iter().any(|group| group.cells.is_empty()) {
-            return Err(usage("there is nothing to compare".to_owned()));
-        }
-        for cell in self.groups.iter().flat_map(|group| &group.cells) {
-            if let Some(why) = cell.impossible() {
-                return Err(usage(format!("'{}' cannot exist: {why}", cell.label())));
-            }
-        }
-        let given = matches!(&self.server, ServerChoice::Endpoint(_));
-        if given && self.groups.iter().any(|group| group.workload.expects_errors) {
-            return Err(
-                usage("workload 'errors' needs a server that makes errors on purpose".to_owned())
-                    .with_hint("use --endpoint-url embedded, or leave it out"),
-            );
-        }
-        self.ensure_time()
-    }
-
-    fn ensure_time(&self) -> Result<()> {
-        let (Some(most), estimate) = (self.max_time, self.estimate()) else {
-            return Ok(());
-        };
-        if estimate.time <= most {
-            return Ok(());
-        }
-        let fits = (1..self.blocks).rev().find(|blocks| {
-            let fewer = Self {
-                blocks: *blocks,
-                ..self.clone()
-            };
-            fewer.estimate().time <= most
-        });
-        let hint = match fits {
-            Some(blocks) => {
-                format!("--blocks {blocks} would fit, or fewer strategies, profiles or workloads")
-            }
-            None => "not even one block fits: compare fewer strategies, profiles or workloads".to_owned(),
-        };
-        Err(Error::new(
-            ErrorKind::Usage,
-            format!(
-                "{} arms take about {} and --max-time is {}",
-                estimate.arms,
-                crate::units::spoken(estimate.time),
-                crate::units::spoken(most)
-            ),
-        )
-        .with_hint(hint))
-    }
 }
 
 /// Compares. When `cancel` is cancelled, or the server dies, the report has what was measured until then and is marked
@@ -319,8 +160,8 @@ impl Whole<'_> {
                 is_on_battery: report.host.on_battery == Some(true),
             };
             let workload = &self.workloads[workload];
-            let mut running = GroupRun::new(plan, workload, group.profile, &group.cells, ground, site);
-            let outcome = running.measure(watcher);
+            let mut running = GroupRun::new(plan, group, workload, ground, site);
+            let outcome = running.measure(group.blocks(plan.blocks), watcher);
             arms_before = running.arms_so_far();
             report.groups.push(running.finish());
             let removed = self.clean(&server, &prefix);

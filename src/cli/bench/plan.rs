@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::BenchArgs;
 use crate::bench::cell::Cell;
-use crate::bench::run::{DEFAULT_BLOCKS, GroupPlan, Plan, QUICK_BLOCKS};
+use crate::bench::plan::{DEFAULT_BLOCKS, GroupPlan, Plan, QUICK_BLOCKS};
 use crate::bench::servers::{ServerChoice, find_program};
 use crate::bench::workload::WorkloadSpec;
 use crate::config::{ClientMode, Engine, StoreSettings, StrategyKind};
@@ -95,11 +95,7 @@ pub(super) fn plan(args: &BenchArgs) -> Result<Plan> {
     let mut groups = Vec::new();
     for workload in &args.workload {
         for profile in &args.profile {
-            groups.push(GroupPlan {
-                workload: workload.clone(),
-                profile: *profile,
-                cells: cells.clone(),
-            });
+            groups.push(GroupPlan::new(workload.clone(), *profile, cells.clone()));
         }
     }
     let program = std::env::current_exe().map_err(|error| {

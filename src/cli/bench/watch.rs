@@ -7,7 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::super::output_args::{OutputArgs, ProgressArg};
 use super::super::printer;
-use crate::bench::run::{Note, Plan, Watcher};
+use crate::bench::plan::Plan;
+use crate::bench::run::{Note, Watcher};
 use crate::units::spoken;
 
 /// Without a terminal, a line this often.
@@ -94,7 +95,6 @@ impl Watcher for Watch {
                 self.group = format!("group {number} of {count}, {name}");
                 self.say(&self.group.clone());
             }
-            Note::Sized { .. } => {}
             Note::Arm { block: 0, label } => self.say(&format!("{}: warming up {label}", self.group)),
             Note::Arm { block, label } => {
                 self.say(&format!(

@@ -1,0 +1,167 @@
+//! From the arms of a group to what it came to: noise, figures, the model, verdicts.
+
+use super::blocks::BASELINE;
+use super::figures::{ModelJob, figures, modelled, paired, shares};
+use super::group::GroupRun;
+use super::host::machine_cores;
+use super::judge::{CellFacts, MOST_EXCLUDED, cell_findings, verdict};
+use super::report::{
+    Arm, CellResult, Figures, Group, Latencies, Modelled, Noise, Pilot, ProfileInfo, Role, Severity, Verdict,
+};
+use super::runner::Runner;
+use super::stats::NoiseBand;
+
+impl GroupRun<'_> {
+    /// What it came to.
+    pub(super) fn finish(mut self) -> Group {
+        let blocks = self
+            .runners
+            .iter()
+            .map(|runner| runner.arms.len())
+            .max()
+            .unwrap_or(0);
+        let disturbed = self.disturbed.len() as f64 / blocks.max(1) as f64;
+        if disturbed > MOST_EXCLUDED {
+            // Too many to leave out: all stay, and nothing is believed.
+            self.excluded.clear();
+        }
+        let excluded: Vec<usize> = self.excluded.iter().map(|excluded| excluded.block).collect();
+        let noise = self.noise(&excluded);
+        let cells = (0..self.runners.len())
+            .map(|number| self.cell_result(number, &excluded, noise.as_ref(), disturbed))
+            .collect();
+        Group {
+            workload: self.workload.info.clone(),
+            profile: ProfileInfo {
+                name: self.profile,
+                shape: self.profile.shape(),
+                achieved: self.achieved,
+            },
+            pilot: (self.pilot.objects > 0).then_some(self.pilot),
+            noise,
+            excluded_blocks: self.excluded,
+            cells,
+            article: self.article,
+        }
+    }
+
+    fn noise(&self, excluded: &[usize]) -> Option<Noise> {
+        let twin = self.runners.iter().find(|runner| runner.role == Role::Twin)?;
+        let (ratio, _) = paired(&twin.arms, &self.runners[BASELINE].arms, excluded, self.plan.seed);
+        let ratio = ratio.filter(|ratio| ratio.blocks >= 2)?;
+        Some(Noise {
+            factor: NoiseBand::of(&ratio).factor,
+            ratio,
+        })
+    }
+
+    fn cell_result(
+        &self,
+        number: usize,
+        excluded: &[usize],
+        noise: Option<&Noise>,
+        disturbed: f64,
+    ) -> CellResult {
+        let runner = &self.runners[number];
+        let baseline = &self.runners[BASELINE];
+        let counted: Vec<&Arm> = runner
+            .arms
+            .iter()
+            .filter(|arm| !excluded.contains(&arm.block) && !arm.makespans.is_empty())
+            .collect();
+        let figures = figures(&counted, runner.objects, runner.jobs, self.plan.seed);
+        let (ratio, ratios) = paired(&runner.arms, &baseline.arms, excluded, self.plan.seed);
+        let ratio = ratio.filter(|_| runner.role != Role::Baseline);
+        let findings = cell_findings(
+            &self.cell_facts(runner, &counted, ratios, disturbed),
+            ratio.as_ref(),
+        );
+        let is_invalid = findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Invalid);
+        let verdict = match runner.role {
+            Role::Baseline | Role::Twin if !is_invalid => match runner.role {
+                Role::Baseline => Verdict::Baseline,
+                _ => Verdict::Twin,
+            },
+            _ => verdict(findings, ratio.as_ref(), noise, self.plan.quick),
+        };
+        CellResult {
+            cell: runner.cell.clone(),
+            label: runner.cell.label(),
+            role: runner.role,
+            objects_per_job: runner.objects,
+            bytes_per_job: runner.entries.iter().map(|entry| entry.size).sum(),
+            jobs_per_arm: runner.jobs,
+            model: figures
+                .as_ref()
+                .and_then(|figures| self.modelled(runner, figures, &counted)),
+            figures,
+            ratio: ratio.filter(|_| !is_invalid),
+            latencies: if counted.is_empty() {
+                Latencies::default()
+            } else {
+                runner.merged.latencies()
+            },
+            arms: runner.arms.clone(),
+            verdict,
+            lanes: None,
+        }
+    }
+
+    fn cell_facts(&self, runner: &Runner, counted: &[&Arm], ratios: Vec<f64>, disturbed: f64) -> CellFacts {
+        let mut of_arms: Vec<_> = runner.arms.iter().flat_map(|arm| arm.findings.clone()).collect();
+        let mut codes = std::collections::BTreeSet::new();
+        of_arms.retain(|finding| codes.insert(finding.code.clone()));
+        let shares = shares(counted);
+        let lengths = counted.iter().map(|arm| arm.makespans.iter().sum::<f64>());
+        let shortest_arm = lengths.fold(f64::INFINITY, f64::min);
+        let in_flight = counted.iter().map(|arm| arm.mean_in_flight).fold(0.0, f64::max);
+        let allowed = match runner.cell.concurrency {
+            None => usize::MAX,
+            Some(_) => runner.in_flight,
+        };
+        CellFacts {
+            of_arms,
+            shortest_arm,
+            busy_share: shares.client_user + shares.client_system + shares.server + shares.relay,
+            is_shaped: self.profile.is_shaped(),
+            in_flight: (in_flight, allowed),
+            ratios,
+            disturbed,
+            disturbance: self.disturbed.first().cloned(),
+            on_battery: self.is_on_battery,
+            sends_nothing: self.workload.spec.sends_nothing,
+        }
+    }
+
+    fn modelled(&self, runner: &Runner, figures: &Figures, counted: &[&Arm]) -> Option<Modelled> {
+        if self.workload.spec.sends_nothing || runner.requests.is_empty() {
+            return None;
+        }
+        let job = ModelJob {
+            cell: &runner.cell,
+            requests: &runner.requests,
+            in_flight: runner.in_flight,
+        };
+        let used: f64 = counted
+            .iter()
+            .map(|arm| arm.cpu.client_user + arm.cpu.client_system + arm.cpu.server + arm.cpu.relay)
+            .sum();
+        let objects = (counted.len() * runner.jobs * runner.objects).max(1);
+        // The model counts requests; large files are several.
+        let per_request = |cpu: f64| cpu * runner.objects as f64 / runner.requests.len() as f64;
+        let pilot = Pilot {
+            cpu_per_object: per_request(self.pilot.cpu_per_object),
+            ..self.pilot
+        };
+        let own = per_request(used / objects as f64);
+        modelled(
+            &job,
+            &self.network,
+            &pilot,
+            (own, machine_cores()),
+            figures.makespan.estimate,
+        )
+    }
+}

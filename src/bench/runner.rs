@@ -1,0 +1,75 @@
+//! A cell on its way through the blocks of its group.
+
+use std::path::PathBuf;
+
+use super::cell::Cell;
+use super::figures::Merged;
+use super::files::{Entry, Workload};
+use super::report::{Arm, Role};
+use crate::config::StrategyKind;
+use crate::plan::PartPlan;
+
+/// A cell on its way through the blocks.
+pub(super) struct Runner {
+    pub(super) cell: Cell,
+    pub(super) role: Role,
+    pub(super) entries: Vec<Entry>,
+    pub(super) list: Option<PathBuf>,
+    pub(super) objects: usize,
+    pub(super) jobs: usize,
+    pub(super) requests: Vec<u64>,
+    pub(super) in_flight: usize,
+    pub(super) arms: Vec<Arm>,
+    pub(super) merged: Merged,
+}
+
+impl Runner {
+    /// A cell that is to upload `objects` files once.
+    pub(super) fn new(cell: Cell, role: Role, objects: usize) -> Self {
+        Self {
+            cell,
+            role,
+            entries: Vec::new(),
+            list: None,
+            objects,
+            jobs: 1,
+            requests: Vec::new(),
+            in_flight: 1,
+            arms: Vec::new(),
+            merged: Merged::new(),
+        }
+    }
+
+    /// What stands in for a runner that is in somebody's hands.
+    pub(super) fn empty() -> Self {
+        Self::new(Cell::automatic(), Role::Candidate, 0)
+    }
+}
+
+/// Requests that `cell` has in flight for `objects` objects.
+pub(super) fn in_flight(cell: &Cell, objects: usize) -> usize {
+    /// The largest window of a strategy that adapts.
+    const WINDOW: usize = 256;
+    match cell.strategy() {
+        StrategyKind::Sequential => 1,
+        StrategyKind::ThreadPerFile => objects.max(1),
+        _ => cell.concurrency.unwrap_or(WINDOW),
+    }
+}
+
+/// Bytes of each request: of whole files, and of the parts of large ones.
+pub(super) fn requests(entries: &[Entry], workload: &Workload) -> Vec<u64> {
+    let (threshold, part) = (
+        workload.spec.multipart_threshold.bytes(),
+        workload.spec.part_size.bytes(),
+    );
+    let of = |entry: &Entry| -> Vec<u64> {
+        match PartPlan::new(entry.size, part) {
+            Ok(plan) if entry.size > threshold => {
+                (1..=plan.count()).map(|number| plan.range(number).1).collect()
+            }
+            _ => vec![entry.size],
+        }
+    };
+    entries.iter().flat_map(of).collect()
+}
