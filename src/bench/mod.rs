@@ -13,6 +13,7 @@ mod group;
 mod helper;
 mod host;
 mod judge;
+pub mod knee;
 mod measure;
 pub mod model;
 pub mod plan;

@@ -1,6 +1,9 @@
 //! `s3haul bench`: flags to a plan, one call of the library, its report to a table, files and an exit code.
 
+mod articles;
+mod compare;
 mod plan;
+mod sweep;
 mod table;
 mod watch;
 
@@ -118,12 +121,11 @@ pub(super) struct BenchArgs {
     )]
     clients: Vec<BenchClient>,
 
-    /// Requests in flight
+    /// Requests in flight [default: 16; with --sweep 1,2,4,8,16,32,64,128]
     #[arg(
         long,
         value_delimiter = ',',
         value_name = "LIST",
-        default_value = "16",
         help_heading = "What is compared"
     )]
     concurrency: Vec<usize>,
@@ -152,6 +154,20 @@ pub(super) struct BenchArgs {
         help_heading = "What is compared"
     )]
     profile: Vec<Profile>,
+
+    /// Experiments of the articles instead: 'articles' for all; 'bench presets' lists them
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "ID",
+        conflicts_with_all = ["strategies", "clients", "concurrency", "sweep"],
+        help_heading = "What is compared"
+    )]
+    preset: Vec<String>,
+
+    /// Find how many requests in flight are enough, and print the flags for cp [default strategy: async]
+    #[arg(long, help_heading = "What is compared")]
+    sweep: bool,
 
     /// Blocks: each has every cell once, in random order [default: 12; 20 for what is published]
     #[arg(long, value_name = "N", conflicts_with = "quick", help_heading = "How")]
@@ -209,19 +225,24 @@ pub(super) struct BenchArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum BenchCommand {
-    /// List the workloads and profiles
-    Workloads,
+    /// List the experiments of the articles
+    Presets,
+    Compare(compare::CompareArgs),
 }
 
 /// Runs the command.
 pub(super) fn run(args: &BenchArgs, output: &OutputArgs) -> Result<ExitCode> {
     match &args.command {
-        Some(BenchCommand::Workloads) => Ok(ExitCode::Done),
-        None => compare(&plan::plan(args)?, args, output),
+        Some(BenchCommand::Presets) => {
+            articles::list(output);
+            Ok(ExitCode::Done)
+        }
+        Some(BenchCommand::Compare(args)) => compare::run(args, output),
+        None => measure(&plan::plan(args)?, args, output),
     }
 }
 
-fn compare(plan: &Plan, args: &BenchArgs, output: &OutputArgs) -> Result<ExitCode> {
+fn measure(plan: &Plan, args: &BenchArgs, output: &OutputArgs) -> Result<ExitCode> {
     plan.validate()?;
     // A path that cannot be written is said now and not in five minutes.
     let report_file = args.report.as_deref().map(ReportFile::create).transpose()?;
@@ -235,7 +256,7 @@ fn compare(plan: &Plan, args: &BenchArgs, output: &OutputArgs) -> Result<ExitCod
     if let Some(file) = report_file {
         file.write(&json_text(&report))?;
     }
-    show(&report, output);
+    show(&report, args, output);
     Ok(match signals::received() {
         Some(code) => code,
         None if report.is_invalid() || report.partial => ExitCode::Failed,
@@ -257,9 +278,17 @@ fn budget(plan: &Plan) -> String {
     )
 }
 
-fn show(report: &Report, output: &OutputArgs) {
-    match output.output {
-        OutputFormat::Json => json::line("bench", serde_json::json!({ "report": report })),
-        OutputFormat::Text => printer::data(&table::tables(report)),
+fn show(report: &Report, args: &BenchArgs, output: &OutputArgs) {
+    if output.output == OutputFormat::Json {
+        return json::line("bench", serde_json::json!({ "report": report }));
+    }
+    printer::data(&table::tables(report));
+    if let Some(text) = articles::beside_published(report) {
+        printer::data(&format!("\n{text}"));
+    }
+    if args.sweep {
+        for line in sweep::knees(report) {
+            printer::data(&line);
+        }
     }
 }

@@ -5,10 +5,17 @@ use std::str::FromStr;
 use super::BenchArgs;
 use crate::bench::cell::Cell;
 use crate::bench::plan::{DEFAULT_BLOCKS, GroupPlan, Plan, QUICK_BLOCKS};
+use crate::bench::presets;
+use crate::bench::profile::Profile;
 use crate::bench::servers::{ServerChoice, find_program};
 use crate::bench::workload::WorkloadSpec;
 use crate::config::{ClientMode, Engine, StoreSettings, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
+
+/// Requests in flight that are compared unless told otherwise.
+const USUAL: usize = 16;
+/// The same for a sweep; the first one is the baseline.
+const SWEPT: [usize; 8] = [16, 1, 2, 4, 8, 32, 64, 128];
 
 /// `--strategies` as typed: a name, and for some a number behind a colon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,19 +92,11 @@ pub(super) fn workload(text: &str) -> Result<WorkloadSpec, String> {
 
 /// The plan that `args` stand for.
 pub(super) fn plan(args: &BenchArgs) -> Result<Plan> {
-    let cells = cells(args);
-    if cells.is_empty() {
-        return Err(
-            Error::new(ErrorKind::Usage, "no strategy can work with these client modes")
-                .with_hint("processes cannot share a client: use --clients per-worker"),
-        );
-    }
-    let mut groups = Vec::new();
-    for workload in &args.workload {
-        for profile in &args.profile {
-            groups.push(GroupPlan::new(workload.clone(), *profile, cells.clone()));
-        }
-    }
+    let groups = if args.preset.is_empty() {
+        free_groups(args)?
+    } else {
+        preset_groups(&args.preset)?
+    };
     let program = std::env::current_exe().map_err(|error| {
         Error::new(ErrorKind::Internal, "this program cannot be found").with_source(error)
     })?;
@@ -118,18 +117,61 @@ pub(super) fn plan(args: &BenchArgs) -> Result<Plan> {
         keep: args.keep,
         objects_csv: args.csv.clone(),
         allows_debug: args.allow_debug_build,
-        preset: None,
+        preset: (!args.preset.is_empty()).then(|| args.preset.join(",")),
     })
+}
+
+/// Every workload over every profile.
+fn free_groups(args: &BenchArgs) -> Result<Vec<GroupPlan>> {
+    let cells = cells(args);
+    if cells.is_empty() {
+        return Err(
+            Error::new(ErrorKind::Usage, "no strategy can work with these client modes")
+                .with_hint("processes cannot share a client: use --clients per-worker"),
+        );
+    }
+    let over = |workload: &WorkloadSpec| {
+        let profiles = args.profile.iter();
+        let group = |profile: &Profile| GroupPlan::new(workload.clone(), *profile, cells.clone());
+        profiles.map(group).collect::<Vec<_>>()
+    };
+    Ok(args.workload.iter().flat_map(over).collect())
+}
+
+fn preset_groups(ids: &[String]) -> Result<Vec<GroupPlan>> {
+    let mut groups = Vec::new();
+    for id in ids {
+        if id.eq_ignore_ascii_case("articles") {
+            groups.extend(presets::articles());
+            continue;
+        }
+        let preset = presets::find(id).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("there is no preset '{id}'"))
+                .with_hint("'s3haul bench presets' lists them")
+        })?;
+        groups.extend(preset.groups());
+    }
+    Ok(groups)
+}
+
+/// Numbers in flight that are compared.
+fn concurrencies(args: &BenchArgs) -> Vec<usize> {
+    match (args.concurrency.as_slice(), args.sweep) {
+        ([], true) => SWEPT.to_vec(),
+        ([], false) => vec![USUAL],
+        (some, _) => some.to_vec(),
+    }
 }
 
 /// Every combination that can exist, each once, in the order in which strategies were named.
 fn cells(args: &BenchArgs) -> Vec<Cell> {
     use StrategyKind::{Async, Processes, Sequential, Threads};
     let headline = [Threads, Async, Processes, Sequential].map(CellName::of);
-    let names = if args.strategies.is_empty() {
-        headline.as_slice()
-    } else {
-        &args.strategies
+    let swept = [CellName::of(Async)];
+    let names = match (args.strategies.as_slice(), args.sweep) {
+        ([], true) => &swept,
+        ([], false) => headline.as_slice(),
+        (some, _) => some,
     };
     let clients: Vec<Option<ClientMode>> = match args.clients.as_slice() {
         [] => vec![None],
@@ -139,7 +181,7 @@ fn cells(args: &BenchArgs) -> Vec<Cell> {
     for name in names {
         for client in &clients {
             for engine in &args.engine {
-                for concurrency in &args.concurrency {
+                for concurrency in &concurrencies(args) {
                     let cell = Cell {
                         client: *client,
                         ..name.cell(*concurrency).through(Engine::from(*engine))
