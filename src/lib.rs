@@ -38,6 +38,7 @@ pub mod server;
 pub mod source;
 pub mod store;
 pub mod strategy;
+pub mod timing;
 pub mod transfer;
 pub mod units;
 pub mod usage;

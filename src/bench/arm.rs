@@ -144,7 +144,7 @@ fn work(spec: &ArmSpec) -> Result<ArmResult> {
     let mut csv = spec
         .objects_csv
         .as_ref()
-        .map(std::fs::File::create)
+        .map(|path| std::fs::OpenOptions::new().append(true).open(path))
         .transpose()
         .map_err(|error| {
             Error::new(ErrorKind::Output, "the list of objects cannot be written").with_source(error)

@@ -13,7 +13,7 @@ use super::stats::NoiseBand;
 
 impl GroupRun<'_> {
     /// What it came to.
-    pub(super) fn finish(mut self) -> Group {
+    pub(super) fn finish(self) -> Group {
         let blocks = self
             .runners
             .iter()
@@ -21,11 +21,12 @@ impl GroupRun<'_> {
             .max()
             .unwrap_or(0);
         let disturbed = self.disturbed.len() as f64 / blocks.max(1) as f64;
-        if disturbed > MOST_EXCLUDED {
-            // Too many to leave out: all stay, and nothing is believed.
-            self.excluded.clear();
-        }
-        let excluded: Vec<usize> = self.excluded.iter().map(|excluded| excluded.block).collect();
+        // Too many to leave out: all stay, and nothing is believed.
+        let excludes_disturbed = disturbed <= MOST_EXCLUDED;
+        let excluded: Vec<usize> = match excludes_disturbed {
+            true => self.disturbed.iter().map(|disturbed| disturbed.block).collect(),
+            false => Vec::new(),
+        };
         let noise = self.noise(&excluded);
         let cells = (0..self.runners.len())
             .map(|number| self.cell_result(number, &excluded, noise.as_ref(), disturbed))
@@ -39,7 +40,8 @@ impl GroupRun<'_> {
             },
             pilot: (self.pilot.objects > 0).then_some(self.pilot),
             noise,
-            excluded_blocks: self.excluded,
+            disturbed_blocks: self.disturbed,
+            excludes_disturbed,
             cells,
             article: self.article,
         }
@@ -105,7 +107,7 @@ impl GroupRun<'_> {
             },
             arms: runner.arms.clone(),
             verdict,
-            lanes: None,
+            lanes: runner.lanes.clone(),
         }
     }
 
@@ -129,7 +131,7 @@ impl GroupRun<'_> {
             in_flight: (in_flight, allowed),
             ratios,
             disturbed,
-            disturbance: self.disturbed.first().cloned(),
+            disturbance: self.disturbed.first().map(|disturbed| disturbed.reason.clone()),
             on_battery: self.is_on_battery,
             sends_nothing: self.workload.spec.sends_nothing,
         }

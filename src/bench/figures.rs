@@ -5,10 +5,10 @@ use hdrhistogram::Histogram;
 use super::arm::ArmResult;
 use super::cell::Cell;
 use super::model::{Machine, Network, Work, bound};
-use super::recorder::histogram;
 use super::report::{Arm, Cpu, Figures, Latencies, Modelled, Percentiles, Pilot};
 use super::stats::{Ratio, bootstrap_median, median, ratio};
 use crate::server::{RelayCounters, Shape};
+use crate::timing::histogram;
 
 /// Values from which on a percentile is told: at least ten lie beyond it.
 const COUNT_FOR_P95: u64 = 200;
@@ -20,6 +20,8 @@ const GIB: f64 = 1_073_741_824.0;
 pub(super) struct Merged {
     service: Histogram<u64>,
     queue_wait: Histogram<u64>,
+    connect: Histogram<u64>,
+    ack_wait: Histogram<u64>,
 }
 
 impl Merged {
@@ -27,6 +29,8 @@ impl Merged {
         Self {
             service: histogram(),
             queue_wait: histogram(),
+            connect: histogram(),
+            ack_wait: histogram(),
         }
     }
 
@@ -34,6 +38,10 @@ impl Merged {
         for job in &result.jobs {
             job.recorded.service.add_to(&mut self.service);
             job.recorded.queue_wait.add_to(&mut self.queue_wait);
+            if let Some(times) = &job.summary.request_times {
+                times.connect.add_to(&mut self.connect);
+                times.answer.add_to(&mut self.ack_wait);
+            }
         }
     }
 
@@ -41,7 +49,8 @@ impl Merged {
         Latencies {
             service: percentiles(&self.service),
             queue_wait: percentiles(&self.queue_wait),
-            ..Latencies::default()
+            connect: percentiles(&self.connect),
+            ack_wait: percentiles(&self.ack_wait),
         }
     }
 }

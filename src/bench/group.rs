@@ -8,16 +8,19 @@ use super::blocks::{BASELINE, order};
 use super::cell::Cell;
 use super::figures::{ModelJob, least_makespan, network};
 use super::files::{Workload, write_list};
+use super::ground::Ground;
 use super::host::machine_cores;
 use super::judge::disturbance;
-use super::measure::{Ground, Measured, Task, arm_config};
+use super::lanes::lanes;
+use super::measure::{Measured, Task, arm_config};
 use super::model::Network;
 use super::plan::{GroupPlan, Plan};
 use super::profile::Profile;
-use super::report::{ArticleRow, ExcludedBlock, Pilot, Role};
+use super::recorder::quoted;
+use super::report::{ArticleRow, Disturbed, Lanes, Pilot, Role};
 use super::run::{Note, Watcher};
 use super::runner::{Runner, in_flight, requests};
-use crate::config::{ClientMode, StrategyKind};
+use crate::config::{Attention, ClientMode, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::RelayCounters;
 
@@ -47,8 +50,7 @@ pub(super) struct GroupRun<'a> {
     pub(super) network: Network,
     pub(super) achieved: Option<RelayCounters>,
     pub(super) runners: Vec<Runner>,
-    pub(super) excluded: Vec<ExcludedBlock>,
-    pub(super) disturbed: Vec<String>,
+    pub(super) disturbed: Vec<Disturbed>,
     /// Arms so far, in the whole run.
     pub(super) order: usize,
     pub(super) is_on_battery: bool,
@@ -92,7 +94,6 @@ impl<'a> GroupRun<'a> {
             pilot: Pilot::default(),
             achieved: None,
             runners: runners.collect(),
-            excluded: Vec::new(),
             disturbed: Vec::new(),
             order: site.arms_before,
             is_on_battery: site.is_on_battery,
@@ -101,7 +102,7 @@ impl<'a> GroupRun<'a> {
 
     /// Measures everything. What was measured stays when it is stopped or fails: [`GroupRun::finish`] takes it.
     pub(super) fn measure(&mut self, blocks: usize, watcher: &mut dyn Watcher) -> Result<()> {
-        self.pilot(watcher)?;
+        self.pilot()?;
         for number in 0..self.runners.len() {
             let seconds = self.predicted(&self.runners[number].cell);
             self.size(number, seconds)?;
@@ -116,6 +117,10 @@ impl<'a> GroupRun<'a> {
         self.make_twins_alike()?;
         for block in 1..=blocks {
             self.block(block, watcher)?;
+            self.ground.tidy_up(&self.prefix)?;
+        }
+        if !self.plan.quick && !self.workload.spec.sends_nothing {
+            self.look_closely()?;
         }
         Ok(())
     }
@@ -138,8 +143,26 @@ impl<'a> GroupRun<'a> {
             .iter()
             .filter_map(|runner| runner.arms.iter().find(|arm| arm.block == block));
         if let Some(reason) = disturbance(&arms.collect::<Vec<_>>()) {
-            self.disturbed.push(reason.clone());
-            self.excluded.push(ExcludedBlock { block, reason });
+            self.disturbed.push(Disturbed { block, reason });
+        }
+        Ok(())
+    }
+
+    /// One arm more of each cell, not timed, in which every task says what it waited for.
+    fn look_closely(&mut self) -> Result<()> {
+        for number in 0..self.runners.len() {
+            let mut runner = std::mem::replace(&mut self.runners[number], Runner::empty());
+            if runner.role != Role::Twin {
+                let jobs = std::mem::replace(&mut runner.jobs, 1);
+                let measured = self.arm_of(&runner, (&format!("lanes-{number:02}"), 0), Attention::Tasks);
+                runner.jobs = jobs;
+                runner.lanes = measured.as_ref().ok().and_then(lanes_of);
+                if let Err(error) = measured {
+                    self.runners[number] = runner;
+                    return Err(error);
+                }
+            }
+            self.runners[number] = runner;
         }
         Ok(())
     }
@@ -157,7 +180,7 @@ impl<'a> GroupRun<'a> {
     }
 
     /// One object at a time, for the model and for the sizes of jobs.
-    fn pilot(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+    fn pilot(&mut self) -> Result<()> {
         let cell = Cell {
             engine: self.runners[BASELINE].cell.engine,
             ..Cell::new(StrategyKind::Sequential, 1)
@@ -176,7 +199,7 @@ impl<'a> GroupRun<'a> {
         if !self.workload.entries.is_empty() {
             self.choose(&mut runner, objects, "pilot")?;
         }
-        let measured = self.arm_of(&runner, "pilot", watcher)?;
+        let measured = self.arm_of(&runner, ("pilot", 0), Attention::Requests)?;
         let Some(_) = measured.result else {
             let finding = measured.arm.findings.into_iter().next();
             let why = finding.map_or_else(String::new, |finding| finding.reason);
@@ -276,7 +299,11 @@ impl<'a> GroupRun<'a> {
             label: runner.cell.label(),
         });
         let began = Instant::now();
-        let measured = self.arm_of(&runner, &format!("{block:03}-{number:02}"), watcher);
+        let measured = self.arm_of(
+            &runner,
+            (&format!("{block:03}-{number:02}"), block),
+            Attention::Requests,
+        );
         self.runners[number] = runner;
         let mut measured = measured?;
         if block > 0 {
@@ -290,13 +317,15 @@ impl<'a> GroupRun<'a> {
         Ok(measured)
     }
 
-    fn arm_of(&mut self, runner: &Runner, name: &str, _watcher: &mut dyn Watcher) -> Result<Measured> {
+    fn arm_of(
+        &mut self,
+        runner: &Runner,
+        (name, block): (&str, usize),
+        attention: Attention,
+    ) -> Result<Measured> {
         let prefix = format!("{}{}-{name}/", self.prefix, self.profile);
-        let csv = self
-            .plan
-            .objects_csv
-            .as_ref()
-            .map(|_| self.lists.join(format!("{name}.csv")));
+        let mut config = arm_config(&runner.cell, &self.workload.spec, &self.ground);
+        config.transfer.attention = attention;
         let job = ModelJob {
             cell: &runner.cell,
             requests: &runner.requests,
@@ -310,9 +339,9 @@ impl<'a> GroupRun<'a> {
                 root: self.workload.root.clone(),
                 list: runner.list.clone(),
                 jobs: runner.jobs,
-                config: arm_config(&runner.cell, &self.workload.spec, &self.ground),
-                objects_csv: csv,
-                csv_fields: self.csv_fields(runner, name),
+                config,
+                objects_csv: self.plan.objects_csv.clone().filter(|_| block > 0),
+                csv_fields: self.csv_fields(runner, block),
             },
             entries: &runner.entries,
             objects: runner.objects,
@@ -327,20 +356,29 @@ impl<'a> GroupRun<'a> {
         self.ground.measure(&task)
     }
 
-    fn csv_fields(&self, runner: &Runner, name: &str) -> String {
-        use super::recorder::quoted;
-        let block = name.split('-').next().unwrap_or(name);
+    fn csv_fields(&self, runner: &Runner, block: usize) -> String {
         [
             quoted(&self.workload.info.name),
             self.profile.name().to_owned(),
             quoted(&runner.cell.label()),
-            block.to_owned(),
+            block.to_string(),
         ]
         .join(",")
+    }
+
+    /// Removes what was uploaded, where that is to be done.
+    pub(super) fn clean(&self) -> Result<()> {
+        self.ground.clean(&self.prefix)
     }
 
     /// Arms that were measured in the whole run so far.
     pub(super) fn arms_so_far(&self) -> usize {
         self.order
     }
+}
+
+/// What workers did in the first job of an arm that was looked at closely.
+fn lanes_of(measured: &Measured) -> Option<Lanes> {
+    let summary = &measured.result.as_ref()?.jobs.first()?.summary;
+    lanes(&summary.workers.spans, summary.phases.work.as_secs_f64())
 }

@@ -1,21 +1,16 @@
 //! One arm from outside: starts its process, lets it go, reads who used the processors meanwhile, verifies what it left.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-use tokio_util::sync::CancellationToken;
+use std::time::Duration;
 
 use super::arm::{ArmResult, ArmSpec, FromArm, JobResult};
 use super::cell::Cell;
 use super::files::Entry;
+use super::ground::Ground;
 use super::helper::{Helper, Role};
 use super::host::{MachineTime, process_time};
 use super::judge::{ArmFacts, JobFacts, arm_findings, invalid};
 use super::report::{Arm, Cpu, Finding};
-use super::servers::Server;
-use super::shaper::Shaper;
-use super::verify::Bucket;
-use crate::config::Config;
+use crate::config::{Attention, Config, Engine};
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::report::Ending;
 use crate::server::RelayCounters;
@@ -26,18 +21,6 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 const ARM_LIMIT: Duration = Duration::from_mins(30);
 /// Time that its process may take to end after its answer.
 const END_LIMIT: Duration = Duration::from_secs(10);
-
-/// What all arms of a group share.
-pub(super) struct Ground<'a> {
-    pub(super) program: PathBuf,
-    pub(super) server: &'a Server,
-    pub(super) shaper: Option<Shaper>,
-    pub(super) bucket: Bucket,
-    pub(super) cancel: CancellationToken,
-    /// When the whole run began.
-    pub(super) began: Instant,
-    pub(super) debug_is_allowed: bool,
-}
 
 /// What one arm is to do, and what is expected of it.
 pub(super) struct Task<'a> {
@@ -76,22 +59,13 @@ impl Ground<'_> {
         }
     }
 
-    /// Settings of an arm: to the relay if there is one.
-    pub(super) fn store_settings(&self) -> crate::config::StoreSettings {
-        let mut settings = self.server.settings.clone();
-        if let Some(shaper) = &self.shaper {
-            settings.endpoint_url = Some(shaper.endpoint_url());
-        }
-        settings
-    }
-
     /// Runs one arm and looks at what it left. What goes wrong in it is a finding; what goes wrong around it an error.
     pub(super) fn measure(&mut self, task: &Task<'_>) -> Result<Measured> {
         if let Some(shaper) = &mut self.shaper {
             shaper.reset(&self.cancel)?;
         }
         let at = self.began.elapsed().as_secs_f64();
-        let mut helper = Helper::start(&self.program, &Role::Arm(Box::new(task.spec.clone())))?;
+        let mut helper = Helper::start(&self.plan.program, &Role::Arm(Box::new(task.spec.clone())))?;
         let FromArm::Ready = helper.receive(READY_LIMIT, &self.cancel)? else {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -125,6 +99,8 @@ impl Ground<'_> {
             Err(error) => failed(chain(&error)),
         };
         measured.arm.at = at;
+        self.uploaded.0 += (task.objects * task.spec.jobs) as u64;
+        self.uploaded.1 += measured.arm.bytes;
         if !has_ended {
             measured.arm.findings.push(invalid(
                 "not-joined",
@@ -165,7 +141,7 @@ impl Ground<'_> {
             expects_errors: task.expects_errors,
             sends_nothing: task.sends_nothing,
             is_debug: result.is_debug,
-            debug_is_allowed: self.debug_is_allowed,
+            debug_is_allowed: self.plan.allows_debug,
             disk_in_use: self.server.share_of_disk_in_use(),
         };
         let own_connections: u64 = summaries().map(|summary| summary.connections).sum();
@@ -286,7 +262,7 @@ pub(super) fn arm_config(
         ..Config::default()
     };
     config.store.engine = if workload.sends_nothing {
-        crate::config::Engine::Null
+        Engine::Null
     } else {
         cell.engine
     };
@@ -299,6 +275,7 @@ pub(super) fn arm_config(
         .max(workload.multipart_threshold);
     config.transfer.extra_rounds = workload.extra_rounds;
     config.transfer.verify = cell.verify();
+    config.transfer.attention = Attention::Requests;
     if !workload.expects_errors {
         // A request that is tried again is no measurement; that it was is found out all the same.
         config.transfer.retry.retries = 1;

@@ -8,42 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, FileRecord, Outcome};
 use crate::pipeline::Monitor;
+use crate::timing::{Distribution, histogram, micros};
 
-/// What takes longer counts as that: ten minutes.
-const LONGEST_MICROS: u64 = 600_000_000;
 /// Length of a step of the throughput.
 const STEP: Duration = Duration::from_millis(100);
 /// Steps that are kept: ten minutes.
 const MOST_STEPS: usize = 6_000;
-
-/// A distribution that can travel: pairs of microseconds and how often they were seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Distribution(pub Vec<(u64, u64)>);
-
-/// An empty histogram of microseconds, three digits exact.
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST_MICROS, 3).expect("bounds that histograms allow")
-}
-
-impl From<&Histogram<u64>> for Distribution {
-    fn from(histogram: &Histogram<u64>) -> Self {
-        let values = histogram.iter_recorded();
-        Self(
-            values
-                .map(|value| (value.value_iterated_to(), value.count_at_value()))
-                .collect(),
-        )
-    }
-}
-
-impl Distribution {
-    /// Adds it to `histogram`.
-    pub fn add_to(&self, histogram: &mut Histogram<u64>) {
-        for (micros, count) in &self.0 {
-            histogram.saturating_record_n(*micros, *count);
-        }
-    }
-}
 
 /// What was recorded of one job. Times are seconds after the first object was taken up, unless they are lengths.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,10 +52,6 @@ pub struct Recorder<'a, W: Write> {
     csv: Option<&'a mut W>,
     csv_fields: &'a str,
     job: usize,
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(LONGEST_MICROS).max(1)
 }
 
 impl<'a, W: Write> Recorder<'a, W> {
@@ -210,27 +176,6 @@ impl<W: Write + Send> Monitor for Recorder<'_, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn merging_distributions_gives_what_one_recorder_would_have() {
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut value = || {
-            let bits = rng.u32(1..28);
-            1 + rng.u64(..1 << bits)
-        };
-        let values: Vec<u64> = (0..10_000).map(|_| value()).collect();
-        let mut whole = histogram();
-        let mut shares = [histogram(), histogram(), histogram()];
-        for (number, value) in values.iter().enumerate() {
-            whole.record(*value).expect("within bounds");
-            shares[number % 3].record(*value).expect("within bounds");
-        }
-        let mut merged = histogram();
-        for share in &shares {
-            Distribution::from(share).add_to(&mut merged);
-        }
-        assert_eq!(merged, whole);
-    }
 
     #[test]
     fn csv_fields_are_quoted_where_they_must_be() {

@@ -6,15 +6,13 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::files::Workload;
+use super::ground::Ground;
 use super::group::{GroupRun, Site};
 use super::host::describe;
-use super::measure::Ground;
 use super::plan::Plan;
-use super::profile::Profile;
+use super::recorder::CSV_HEADER;
 use super::report::{Group, Held, Report, SCHEMA, VERSION};
-use super::servers::{Server, ServerChoice, scratch, some_errors};
-use super::shaper::Shaper;
-use super::verify::Bucket;
+use super::servers::scratch;
 use super::workload::WorkloadSpec;
 use crate::config::TransferSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -65,6 +63,16 @@ pub fn run(plan: &Plan, cancel: &CancellationToken, watcher: &mut dyn Watcher) -
     plan.validate()?;
     let began = Instant::now();
     let mut report = begin(plan);
+    if let Some(csv) = &plan.objects_csv {
+        let header = format!("workload,profile,cell,block,{CSV_HEADER}\n");
+        std::fs::write(csv, header).map_err(|error| {
+            Error::new(
+                ErrorKind::Output,
+                format!("'{}' cannot be written", csv.display()),
+            )
+            .with_source(error)
+        })?;
+    }
     let scratch = scratch(plan.work_dir.as_deref())?;
     let outcome = Whole {
         plan,
@@ -148,11 +156,10 @@ impl Whole<'_> {
                 name: format!("{} over {}", group.workload.name, group.profile),
             });
             // Each group has a server of its own, if it is ours: nothing that one leaves behind is in the way of the next.
-            let server = self.server(&group.workload)?;
+            let ground = Ground::set_up(plan, group, self.cancel, self.began)?;
             if report.server.kind.is_empty() {
-                report.server = server.info.clone();
+                report.server = ground.server.info.clone();
             }
-            let ground = self.ground(&server, group.profile)?;
             let site = Site {
                 lists: &lists,
                 prefix: prefix.clone(),
@@ -163,8 +170,8 @@ impl Whole<'_> {
             let mut running = GroupRun::new(plan, group, workload, ground, site);
             let outcome = running.measure(group.blocks(plan.blocks), watcher);
             arms_before = running.arms_so_far();
+            let removed = running.clean();
             report.groups.push(running.finish());
-            let removed = self.clean(&server, &prefix);
             outcome.and(removed)?;
         }
         Ok(())
@@ -187,49 +194,5 @@ impl Whole<'_> {
         })?;
         self.workloads.push(Workload::prepare(spec.clone(), &directory)?);
         Ok(self.workloads.len() - 1)
-    }
-
-    fn server(&self, workload: &WorkloadSpec) -> Result<Server> {
-        let plan = self.plan;
-        let (choice, faults) = if workload.expects_errors {
-            (&ServerChoice::Embedded, Some(some_errors()))
-        } else {
-            (&plan.server, None)
-        };
-        let places = (plan.program.as_path(), plan.work_dir.as_deref());
-        Server::start(choice, &plan.bucket, places, faults, self.cancel)
-    }
-
-    fn ground<'a>(&self, server: &'a Server, profile: Profile) -> Result<Ground<'a>> {
-        let shaper = match (profile.shape(), server.address) {
-            (None, _) => None,
-            (Some(shape), Some(address)) => {
-                Some(Shaper::start(&self.plan.program, address, shape, self.cancel)?)
-            }
-            (Some(_), None) => {
-                return Err(Error::new(
-                    ErrorKind::Usage,
-                    format!("profile '{profile}' needs a server that speaks plain HTTP"),
-                )
-                .with_hint("the relay cannot stand before TLS: use --profile raw, or an http:// endpoint"));
-            }
-        };
-        Ok(Ground {
-            program: self.plan.program.clone(),
-            server,
-            shaper,
-            bucket: Bucket::new(server.config(), &self.plan.bucket),
-            cancel: self.cancel.clone(),
-            began: self.began,
-            debug_is_allowed: self.plan.allows_debug,
-        })
-    }
-
-    /// Removes what was uploaded to a server that is not ours; ours goes with its data.
-    fn clean(&self, server: &Server, prefix: &str) -> Result<()> {
-        if server.is_own() || self.plan.keep {
-            return Ok(());
-        }
-        Bucket::new(server.config(), &self.plan.bucket).remove(prefix)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::cell::Cell;
 use super::figures::Merged;
 use super::files::{Entry, Workload};
-use super::report::{Arm, Role};
+use super::report::{Arm, Lanes, Role};
 use crate::config::StrategyKind;
 use crate::plan::PartPlan;
 
@@ -21,6 +21,7 @@ pub(super) struct Runner {
     pub(super) in_flight: usize,
     pub(super) arms: Vec<Arm>,
     pub(super) merged: Merged,
+    pub(super) lanes: Option<Lanes>,
 }
 
 impl Runner {
@@ -37,6 +38,7 @@ impl Runner {
             in_flight: 1,
             arms: Vec::new(),
             merged: Merged::new(),
+            lanes: None,
         }
     }
 

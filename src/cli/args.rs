@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::choices::{BatchArg, ClientArg, ConcurrencyArg, EngineArg, SigningArg, StrategyArg};
 use crate::config::{
-    ChecksumAlgorithm, Config, DEFAULT_MEMORY, DEFAULT_MULTIPART_THRESHOLD, DEFAULT_PART_SIZE,
+    Attention, ChecksumAlgorithm, Config, DEFAULT_MEMORY, DEFAULT_MULTIPART_THRESHOLD, DEFAULT_PART_SIZE,
     DEFAULT_RETRIES, ObjectAttributes, RetrySettings, RunSettings, StoreSettings, TransferSettings,
     VerifyMode,
 };
@@ -317,6 +317,7 @@ impl TransferArgs {
                 ..RetrySettings::default()
             },
             extra_rounds: 0,
+            attention: Attention::Files,
         })
     }
 }

@@ -58,11 +58,21 @@ impl ReportFile {
         self.temporary.clone()
     }
 
+    /// The file to write to, whoever does.
+    pub(super) fn place(&self) -> &Path {
+        self.temporary.as_deref().unwrap_or(&self.path)
+    }
+
     /// Writes the whole of `text` and puts it in place.
-    pub(super) fn write(mut self, text: &[u8]) -> Result<()> {
-        self.file
+    pub(super) fn write(self, text: &[u8]) -> Result<()> {
+        (&self.file)
             .write_all(text)
             .map_err(|error| cannot(&self.path, error))?;
+        self.put_in_place()
+    }
+
+    /// Puts in place what somebody else wrote.
+    pub(super) fn put_in_place(mut self) -> Result<()> {
         if let Some(temporary) = &self.temporary {
             self.file.sync_all().map_err(|error| cannot(&self.path, error))?;
             fs::rename(temporary, &self.path).map_err(|error| cannot(&self.path, error))?;

@@ -63,6 +63,19 @@ pub enum Engine {
     Null,
 }
 
+/// How closely a run looks at itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attention {
+    /// Files only.
+    #[default]
+    Files,
+    /// Also how long connecting and answers take, as distributions.
+    Requests,
+    /// Also when each task was on a CPU and when it waited for one. Each poll asks four clocks.
+    Tasks,
+}
+
 /// Whether bodies are part of a request's signature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

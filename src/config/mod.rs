@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::{ByteSize, KIB, Rate};
 
 pub use batch::BatchSmall;
-pub use kinds::{ClientMode, Engine, PayloadSigning, StrategyKind, impossible};
+pub use kinds::{Attention, ClientMode, Engine, PayloadSigning, StrategyKind, impossible};
 
 /// Part size unless asked otherwise.
 pub const DEFAULT_PART_SIZE: ByteSize = ByteSize::mib(16);
@@ -214,6 +214,8 @@ pub struct TransferSettings {
     /// Rounds of SHA-256 over each body before it goes out: work of a known size, as compressing or encrypting would
     /// be. For benchmarks.
     pub extra_rounds: u32,
+    /// How closely the run looks at itself.
+    pub attention: Attention,
 }
 
 impl Default for TransferSettings {
@@ -231,6 +233,7 @@ impl Default for TransferSettings {
             follow_symlinks: false,
             retry: RetrySettings::default(),
             extra_rounds: 0,
+            attention: Attention::Files,
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::store::{
     Connector, Gate, RetryObserver, StoreResult, Throttle, abort_strays, check_bucket, first_contact,
 };
 use crate::strategy::{Choice, Clients, Evidence, Host, StrategyContext, build};
+use crate::timing::RequestTimes;
 use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
 use crate::usage;
 
@@ -210,6 +211,7 @@ fn phases(started: &Started, began: Instant, evidence: &Evidence) -> Phases {
 
 /// What is known when the workers have ended and before their context goes.
 struct Ended {
+    request_times: Option<RequestTimes>,
     phases: Phases,
     ending: Ending,
     connections: u64,
@@ -238,7 +240,12 @@ impl Ended {
             .map(|child| child.connections_opened)
             .sum();
         let connections = connector.connections_opened() + of_children;
+        let of_children = workers
+            .children
+            .iter()
+            .filter_map(|child| child.request_times.as_ref());
         Self {
+            request_times: connector.request_times().map(|times| times.and(of_children)),
             phases,
             ending,
             connections,
@@ -291,6 +298,7 @@ fn prepare(
         threshold_bytes: config.transfer.multipart_threshold.bytes(),
         part_bytes: config.transfer.part_size.bytes(),
     };
+    let attention = config.transfer.attention;
     let mut config = config.clone();
     config.run.strategy = Some(choice.strategy);
     config.run.client = Some(choice.client);
@@ -307,7 +315,7 @@ fn prepare(
         bucket_policy: request.bucket_policy,
         gate,
         choice: *choice,
-        evidence: Arc::new(Evidence::default()),
+        evidence: Arc::new(Evidence::new(attention)),
     };
     Ok((context, sender))
 }
@@ -373,6 +381,7 @@ fn summarise(
         started_at: started.at.to_string(),
         elapsed: started.instant.elapsed(),
         phases: ended.phases,
+        request_times: ended.request_times,
         service_time: collector.service_time(),
         totals: collector.totals,
         skipped_by_reason: collector.skipped_by_reason,

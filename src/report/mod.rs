@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ClientMode, StrategyKind};
 use crate::event::{FileRecord, SkipReason, seconds};
 use crate::strategy::WorkersSummary;
+use crate::timing::RequestTimes;
 
 pub use collect::Collector;
 
@@ -122,6 +123,9 @@ pub struct RunSummary {
     pub skipped_by_reason: BTreeMap<SkipReason, u64>,
     /// Service times.
     pub service_time: ServiceTime,
+    /// What requests waited for; none when nobody wanted to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_times: Option<RequestTimes>,
     /// Connections that were established.
     pub connections: u64,
     /// User and system time of this process and its children, in seconds.

@@ -15,8 +15,9 @@ use super::null::NullStore;
 use super::resolved::Resolved;
 use super::sdk::SdkStore;
 use super::{Gate, ObjectStore, Pace};
-use crate::config::{Engine, StoreSettings, TransferSettings};
+use crate::config::{Attention, Engine, StoreSettings, TransferSettings};
 use crate::error::Result;
+use crate::timing::{RequestTimer, RequestTimes};
 
 /// Which server answers, as far as its behaviour is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,8 @@ pub(super) struct Shared {
     pub(super) gate: Option<Arc<dyn Gate>>,
     /// It said no to a checksum that comes behind a body.
     pub(super) refuses_trailers: AtomicBool,
+    /// Where requests say what they waited for, if anybody wants to know.
+    pub(super) timer: Option<RequestTimer>,
 }
 
 /// See the module.
@@ -90,6 +93,7 @@ impl Connector {
             resolved: Arc::new(resolved),
             shared: Arc::new(Shared {
                 gate,
+                timer: (transfer.attention >= Attention::Requests).then(RequestTimer::default),
                 ..Shared::default()
             }),
             pace: Arc::default(),
@@ -130,6 +134,11 @@ impl Connector {
     /// Connections that were established so far, by all stores together.
     pub fn connections_opened(&self) -> u64 {
         self.shared.connections_opened.load(Ordering::Relaxed)
+    }
+
+    /// What requests waited for so far; none when nobody wanted to know.
+    pub fn request_times(&self) -> Option<RequestTimes> {
+        self.shared.timer.as_ref().map(RequestTimer::times)
     }
 
     /// The server, known after its first answer.

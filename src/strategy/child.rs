@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Choice;
 use super::clients::{Clients, Host, own_runtime};
-use super::evidence::ChildUsage;
+use super::evidence::{ChildUsage, Evidence};
 use super::parents_gate::ParentsGate;
 use super::protocol::{Contact, FromChild, HEARTBEAT, Init, Refusal, ToChild};
 use super::worker_loop::on_threads;
@@ -45,6 +45,7 @@ struct Child {
     transfer: Arc<TransferShared>,
     output: Output,
     cancel: CancellationToken,
+    evidence: Arc<Evidence>,
 }
 
 /// Serves steps until `input` ends. Returns when all threads are joined.
@@ -87,8 +88,9 @@ pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) 
         transfer,
         output: output.clone(),
         cancel: CancellationToken::new(),
+        evidence: Arc::new(Evidence::new(init.config.transfer.attention)),
     };
-    let cancel = child.cancel.clone();
+    let (cancel, evidence) = (child.cancel.clone(), child.evidence.clone());
     std::thread::scope(|scope| {
         let threads = init.threads.max(1);
         let workers =
@@ -104,7 +106,7 @@ pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) 
         drop(running);
         outcome.unwrap_or_else(|_| Err(broken("a thread panicked")))
     })?;
-    say(&output, &FromChild::Bye(usage(&connector)));
+    say(&output, &FromChild::Bye(usage(&connector, &evidence)));
     Ok(())
 }
 
@@ -115,13 +117,15 @@ fn beat(output: &Output, ended: &mpsc::Receiver<()>) {
     }
 }
 
-fn usage(connector: &Connector) -> ChildUsage {
+fn usage(connector: &Connector, evidence: &Evidence) -> ChildUsage {
     ChildUsage {
         pid: crate::usage::process_id(),
         cpu_seconds: crate::usage::cpu_seconds(),
         peak_rss_bytes: crate::usage::peak_rss_bytes(),
         connections_opened: connector.connections_opened(),
         exited_cleanly: true,
+        request_times: connector.request_times(),
+        spans: evidence.summary().spans,
     }
 }
 
@@ -194,9 +198,11 @@ fn serve(child: &Child, thread: usize) -> Result<()> {
         let clients = child.clients.for_worker()?;
         while let Ok((id, step)) = child.steps[thread].recv().await {
             let steps = LocalSteps::new(clients.for_task()?, child.transfer.clone());
-            let outcome = AssertUnwindSafe(run_unless_cancelled(&steps, step, &child.cancel))
-                .catch_unwind()
-                .await;
+            let done = AssertUnwindSafe(run_unless_cancelled(&steps, step, &child.cancel)).catch_unwind();
+            let outcome = match &child.evidence.span_log {
+                None => done.await,
+                Some(log) => log.watch(thread, done).await,
+            };
             let outcome = outcome.unwrap_or_else(|_| {
                 Err(StepError::Failed(Failure::new(
                     FailureKind::WorkerLost,

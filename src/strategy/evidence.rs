@@ -11,6 +11,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::gauge::{Controller, WindowChange};
+use crate::config::Attention;
+use crate::timing::{RequestTimes, SpanLog, TaskSpan};
 
 /// What a child process reports when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,12 @@ pub struct ChildUsage {
     /// It ended by itself with success; set by the parent, which reaped it.
     #[serde(default)]
     pub exited_cleanly: bool,
+    /// What its requests waited for; none when nobody wanted to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_times: Option<RequestTimes>,
+    /// What its threads did, with their numbers in this process; none when nobody wanted to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<TaskSpan>,
 }
 
 /// Counters that workers touch. One a run.
@@ -42,6 +50,10 @@ pub struct Evidence {
     window: Mutex<Vec<WindowChange>>,
     begun: Mutex<Begun>,
     processes_ready: OnceLock<Instant>,
+    /// What workers of this process did, if anybody wants to know.
+    pub(super) span_log: Option<SpanLog>,
+    /// What those of other processes did.
+    spans_of_children: Mutex<Vec<TaskSpan>>,
 }
 
 /// Workers that have begun, and when the last of them did.
@@ -65,6 +77,14 @@ impl Drop for InFlight<'_> {
 }
 
 impl Evidence {
+    /// Counters of a run that is looked at so closely.
+    pub fn new(attention: Attention) -> Self {
+        Self {
+            span_log: (attention == Attention::Tasks).then(SpanLog::default),
+            ..Self::default()
+        }
+    }
+
     /// A worker is there and about to ask for its first task.
     pub(super) fn worker_begins(&self) {
         let mut begun = lock(&self.begun);
@@ -108,13 +128,25 @@ impl Evidence {
         self.threads_joined.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn child_reaped(&self, usage: ChildUsage) {
+    /// A child has ended; the first of its threads is worker number `first_worker` of the run.
+    pub(super) fn child_reaped(&self, mut usage: ChildUsage, first_worker: usize) {
+        let spans = std::mem::take(&mut usage.spans).into_iter();
+        lock(&self.spans_of_children).extend(spans.map(|span| TaskSpan {
+            worker: first_worker + span.worker,
+            ..span
+        }));
         lock(&self.children).push(usage);
     }
 
     /// The end of a run whose window may have changed.
     pub(super) fn window(&self, controller: Controller) {
         *lock(&self.window) = controller.into_course();
+    }
+
+    fn spans(&self) -> Vec<TaskSpan> {
+        let mut spans = self.span_log.as_ref().map_or_else(Vec::new, SpanLog::spans);
+        spans.extend_from_slice(&lock(&self.spans_of_children));
+        spans
     }
 
     /// The figures.
@@ -128,6 +160,7 @@ impl Evidence {
             peak_in_flight: self.peak_in_flight.load(Ordering::Relaxed),
             children: lock(&self.children).clone(),
             window: lock(&self.window).clone(),
+            spans: self.spans(),
         }
     }
 }
@@ -153,6 +186,9 @@ pub struct WorkersSummary {
     /// How many requests might be in flight over time, where that adapted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub window: Vec<WindowChange>,
+    /// What each worker did and when; empty when nobody wanted to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<TaskSpan>,
 }
 
 /// A future that notes which threads poll it.

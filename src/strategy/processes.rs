@@ -58,8 +58,11 @@ impl Strategy for Processes {
         for link in &links {
             link.close();
         }
+        let mut first_worker = 0;
         for child in children {
-            context.evidence.child_reaped(child.end(patience));
+            let threads = child.threads;
+            context.evidence.child_reaped(child.end(patience), first_worker);
+            first_worker += threads;
         }
         Ok(())
     }

@@ -43,8 +43,14 @@ pub(super) async fn do_task(
     let steps = LocalSteps::new(clients.for_task()?, context.transfer.clone());
     let strategy = context.config.run.strategy.map_or("auto", StrategyKind::name);
     let span = tracing::info_span!(target: DETAIL, "task", worker, strategy, key = task.key());
-    let done = AssertUnwindSafe(drive(task, &steps, &context.run, in_process(worker)).instrument(span));
-    if done.catch_unwind().await.is_err() {
+    let done = AssertUnwindSafe(drive(task, &steps, &context.run, in_process(worker)).instrument(span))
+        .catch_unwind();
+    let outcome = match &context.evidence.span_log {
+        None => done.await,
+        // Boxed inside: what is rarely wanted does not make every task larger.
+        Some(log) => log.watch(worker, done).await,
+    };
+    if outcome.is_err() {
         tracing::error!(worker, "a task panicked; its file is recorded as failed");
     }
     Ok(())

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Modules from the bottom up: each may import from those before it, and from itself.
-const ORDER: [&str; 17] = [
-    "units", "error", "identity", "usage", "event", "plan", "config", "source", "queue", "store", "transfer",
-    "strategy", "report", "pipeline", "server", "bench", "cli",
+const ORDER: [&str; 18] = [
+    "units", "error", "identity", "usage", "timing", "event", "plan", "config", "source", "queue", "store",
+    "transfer", "strategy", "report", "pipeline", "server", "bench", "cli",
 ];
 
 fn sources() -> BTreeMap<PathBuf, String> {

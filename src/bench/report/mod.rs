@@ -113,8 +113,10 @@ pub struct Group {
     pub pilot: Option<Pilot>,
     /// What the baseline compared with itself shows; none before two blocks are done.
     pub noise: Option<Noise>,
-    /// Blocks that do not count, for reasons that have nothing to do with their outcome.
-    pub excluded_blocks: Vec<ExcludedBlock>,
+    /// Blocks in which others used the machine.
+    pub disturbed_blocks: Vec<Disturbed>,
+    /// Those blocks do not count. When they are more than a quarter they do, and nothing is believed.
+    pub excludes_disturbed: bool,
     /// The cells; the first is the baseline, the second is the baseline again.
     pub cells: Vec<CellResult>,
     /// The experiment of an old article that it repeats, if it does.
@@ -216,13 +218,21 @@ pub struct Noise {
     pub ratio: Ratio,
 }
 
-/// A block that does not count.
+/// A block in which others used the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExcludedBlock {
+pub struct Disturbed {
     /// Its number, from 1.
     pub block: usize,
-    /// Why.
+    /// How.
     pub reason: String,
+}
+
+impl Group {
+    /// Numbers of the blocks that do not count.
+    pub fn excluded_blocks(&self) -> impl Iterator<Item = usize> {
+        let disturbed = self.excludes_disturbed.then_some(&self.disturbed_blocks);
+        disturbed.into_iter().flatten().map(|disturbed| disturbed.block)
+    }
 }
 
 impl Report {

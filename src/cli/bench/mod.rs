@@ -238,23 +238,28 @@ pub(super) fn run(args: &BenchArgs, output: &OutputArgs) -> Result<ExitCode> {
             Ok(ExitCode::Done)
         }
         Some(BenchCommand::Compare(args)) => compare::run(args, output),
-        None => measure(&plan::plan(args)?, args, output),
+        None => measure(plan::plan(args)?, args, output),
     }
 }
 
-fn measure(plan: &Plan, args: &BenchArgs, output: &OutputArgs) -> Result<ExitCode> {
+fn measure(mut plan: Plan, args: &BenchArgs, output: &OutputArgs) -> Result<ExitCode> {
     plan.validate()?;
     // A path that cannot be written is said now and not in five minutes.
     let report_file = args.report.as_deref().map(ReportFile::create).transpose()?;
+    let csv_file = args.csv.as_deref().map(ReportFile::create).transpose()?;
+    plan.objects_csv = csv_file.as_ref().map(|file| file.place().to_owned());
     let cancel = signals::cancel_on_signals();
     if !output.quiet {
-        printer::note(&budget(plan));
+        printer::note(&budget(&plan));
     }
-    let mut watch = watch::Watch::new(plan, output);
-    let report = run_plan(plan, &cancel, &mut watch)?;
+    let mut watch = watch::Watch::new(&plan, output);
+    let report = run_plan(&plan, &cancel, &mut watch)?;
     watch.finish();
     if let Some(file) = report_file {
         file.write(&json_text(&report))?;
+    }
+    if let Some(file) = csv_file {
+        file.put_in_place()?;
     }
     show(&report, args, output);
     Ok(match signals::received() {

@@ -115,7 +115,7 @@ pub(super) fn plan(args: &BenchArgs) -> Result<Plan> {
         work_dir: args.work_dir.clone(),
         program,
         keep: args.keep,
-        objects_csv: args.csv.clone(),
+        objects_csv: None,
         allows_debug: args.allow_debug_build,
         preset: (!args.preset.is_empty()).then(|| args.preset.join(",")),
     })

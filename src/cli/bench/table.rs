@@ -1,26 +1,25 @@
 //! A report as tables for a terminal: one a group, with what is held constant above and every doubt below.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
 use crate::bench::model::Term;
 use crate::bench::report::{CellResult, Group, Report, Role, Verdict};
 use crate::units::{ByteSize, grouped, spoken};
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 12] = [
     "strategy",
+    "objects",
     "makespan",
-    "ratio [95 % interval]",
+    "ratio\n[95 % interval]",
     "verdict",
     "objects/s",
     "MiB/s",
-    "service p50 / p95",
-    "CPU ms/obj",
+    "service ms\np50 / p95",
+    "CPU ms\n/object",
     "peak RSS",
     "conns",
-    "objects x jobs",
     "of bound",
-    "bound by",
 ];
 
 /// All of a report.
@@ -70,12 +69,12 @@ fn group(group: &Group) -> String {
     )];
     lines.push(ground(group));
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(COLUMNS);
+    table.load_style(UTF8_BORDERS_ONLY).set_header(COLUMNS);
     for cell in &group.cells {
         table.add_row(row(cell));
     }
     for (number, column) in table.column_iter_mut().enumerate() {
-        if ![0, 3, 12].contains(&number) {
+        if ![0, 4, 11].contains(&number) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -95,9 +94,14 @@ fn ground(group: &Group) -> String {
         None => "no noise band yet".to_owned(),
     };
     let done = group.cells.iter().map(|cell| cell.arms.len()).max().unwrap_or(0);
-    let mut line = format!("{noise}; {done} blocks, {} left out", group.excluded_blocks.len());
-    if let Some(excluded) = group.excluded_blocks.first() {
-        line += &format!(" ({})", excluded.reason);
+    let mut line = format!("{noise}; {done} blocks");
+    if let Some(first) = group.disturbed_blocks.first() {
+        let fate = if group.excludes_disturbed {
+            "left out"
+        } else {
+            "disturbed, too many to leave out"
+        };
+        line += &format!(", {} {fate} ({})", group.disturbed_blocks.len(), first.reason);
     }
     if let Some(achieved) = group
         .profile
@@ -126,31 +130,34 @@ fn row(cell: &CellResult) -> Vec<String> {
             interval.estimate, interval.low, interval.high
         )
     });
+    let objects = match cell.jobs_per_arm {
+        1 => grouped(cell.objects_per_job as u64),
+        jobs => format!("{jobs} x {}", grouped(cell.objects_per_job as u64)),
+    };
+    let verdict = verdict(&cell.verdict).to_owned();
     let Some(figures) = &cell.figures else {
-        let mut row = vec![label, none(), ratio, verdict(&cell.verdict).to_owned()];
+        let mut row = vec![label, objects, none(), ratio, verdict];
         row.resize(COLUMNS.len(), none());
         return row;
     };
     let millis = |seconds: Option<f64>| seconds.map_or_else(none, |seconds| format!("{:.1}", seconds * 1e3));
     let service = &cell.latencies.service;
+    let bound = cell.model.as_ref().map_or_else(none, |model| {
+        format!("{:.0} % {}", model.reached * 100.0, term(model.term))
+    });
     vec![
         label,
+        objects,
         seconds(figures.makespan.estimate),
         ratio,
-        verdict(&cell.verdict).to_owned(),
+        verdict,
         grouped(figures.objects_per_second as u64),
         format!("{:.1}", figures.bytes_per_second / 1_048_576.0),
-        format!("{} / {} ms", millis(service.p50), millis(service.p95)),
+        format!("{} / {}", millis(service.p50), millis(service.p95)),
         format!("{:.3}", figures.client_cpu_per_object * 1e3),
         ByteSize(figures.peak_rss_bytes).to_string(),
         format!("{:.0}", figures.connections),
-        format!("{} x {}", grouped(cell.objects_per_job as u64), cell.jobs_per_arm),
-        cell.model
-            .as_ref()
-            .map_or_else(none, |model| format!("{:.0} %", model.reached * 100.0)),
-        cell.model
-            .as_ref()
-            .map_or_else(none, |model| term(model.term).to_owned()),
+        bound,
     ]
 }
 
@@ -192,7 +199,7 @@ fn notes(group: &Group) -> Vec<String> {
             Verdict::Invalid { findings } | Verdict::Suspect { findings } => {
                 for finding in findings {
                     notes.push(format!(
-                        "{}: {} [{}]; {}",
+                        "{}: {} ({}); {}",
                         cell.label, finding.reason, finding.code, finding.fix
                     ));
                 }

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use aws_sdk_s3::primitives::SdkBody;
 use bytes::Bytes;
@@ -36,12 +37,12 @@ pub(in crate::store) struct Watched {
     body: RequestBody,
     left: u64,
     /// Dropped before, it tells that the end will not come.
-    written: Option<oneshot::Sender<()>>,
+    written: Option<oneshot::Sender<Instant>>,
 }
 
 impl RequestBody {
-    /// Makes the body tell when its last byte was written; none when it goes out in one piece.
-    pub(super) fn watch(&mut self) -> Option<oneshot::Receiver<()>> {
+    /// Makes the body tell when its last byte was written, and that it was; none when it goes out in one piece.
+    pub(super) fn watch(&mut self) -> Option<oneshot::Receiver<Instant>> {
         let in_one_piece = match self {
             Self::Whole(_) => true,
             Self::Sdk(body) => body.bytes().is_some(),

@@ -12,6 +12,7 @@ mod tls;
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, Request, Response};
 
@@ -53,6 +54,7 @@ impl Pool {
     ) -> StoreResult<Response<AnswerBody>> {
         let body_is_written = request.body_mut().watch();
         let mut lease = self.lease(address).await?;
+        let mut sent = self.shared.timer.as_ref().map(|_| Instant::now());
         let first = match lease.sender.try_send_request(request).await {
             Ok(response) => Ok(response),
             Err(mut error) => match error.take_message() {
@@ -67,7 +69,11 @@ impl Pool {
         if let Some(written) = body_is_written
             && response.status().is_success()
         {
-            written.await.map_err(|_| premature())?;
+            let written = written.await.map_err(|_| premature())?;
+            sent = sent.map(|_| written);
+        }
+        if let (Some(timer), Some(sent)) = (&self.shared.timer, sent) {
+            timer.answered(sent.elapsed());
         }
         if self.shared.server.get().is_none()
             && let Some(server) = response.headers().get(http::header::SERVER)

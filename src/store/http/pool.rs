@@ -117,7 +117,11 @@ impl Pool {
         let surplus = self.idle().len().saturating_sub(self.in_use.available_permits());
         self.idle().drain(..surplus);
         let _dialing = self.dialing.acquire().await;
+        let began = Instant::now();
         let sender = self.dialer.dial(address).await?;
+        if let Some(timer) = &self.shared.timer {
+            timer.connected(began.elapsed());
+        }
         self.shared.connections_opened.fetch_add(1, Ordering::Relaxed);
         Ok(sender)
     }

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 
 tokio::task_local! {
     /// Who waits on this connection for the kernel to have all that was handed over so far.
-    static UNWRITTEN: Cell<Option<oneshot::Sender<()>>>;
+    static UNWRITTEN: Cell<Option<oneshot::Sender<Instant>>>;
 }
 
 /// Drives a connection, so that [`tell_when_written`] can be called for it.
@@ -26,7 +27,7 @@ pub(super) async fn drive<T>(connection: impl Future<Output = T>) -> T {
 
 /// Called by a body on its connection's own task when it hands over its last bytes: `sender` is told when the kernel
 /// has them, and dropped when the connection ends before.
-pub(super) fn tell_when_written(sender: oneshot::Sender<()>) {
+pub(super) fn tell_when_written(sender: oneshot::Sender<Instant>) {
     let _ = UNWRITTEN.try_with(|waiting| waiting.set(Some(sender)));
 }
 
@@ -110,7 +111,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Ok(Some(sender)) = UNWRITTEN.try_with(Cell::take) {
             // Nobody listens when the answer was no.
-            let _ = sender.send(());
+            let _ = sender.send(Instant::now());
         }
         Pin::new(&mut self.tcp).poll_flush(context)
     }
