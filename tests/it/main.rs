@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod batches;
+mod bench;
 mod changing_files;
 mod cp;
 mod discard;
