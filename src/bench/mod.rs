@@ -3,7 +3,9 @@
 //! Begun with what needs no measurement: statistics and the model, pure functions.
 
 pub mod cell;
+pub mod knee;
 pub mod model;
+pub mod page;
 pub mod profile;
 pub mod report;
 pub mod stats;
