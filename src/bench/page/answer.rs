@@ -121,26 +121,22 @@ fn one(view: &View<'_>, position: usize) -> Answer {
 
 fn several(view: &View<'_>, positions: &[usize]) -> String {
     let names: Vec<String> = positions.iter().map(|position| view.name(*position)).collect();
+    let figure = view.group.cells[positions[0]].ratio.as_ref().map(|found| {
+        format!(
+            ": it takes {} of its time, {}",
+            ratio(found.interval.estimate),
+            interval(&found.interval)
+        )
+    });
     format!(
-        "{} has the lowest ratio, but it cannot be told from {}: their intervals are less than the noise apart. {} More \
-         blocks would narrow them.{}",
+        "{} is faster than {} with certainty{}; but it cannot be told from {}, whose intervals are not further away \
+         than the noise. More blocks would narrow them.{}",
         names[0],
+        baseline_name(view),
+        figure.unwrap_or_default(),
         list(&names[1..]),
-        lowest(view, positions[0]),
         left_out(view)
     )
-}
-
-fn lowest(view: &View<'_>, position: usize) -> String {
-    match &view.group.cells[position].ratio {
-        Some(found) => format!(
-            "It takes {} of the time of {}, {}.",
-            ratio(found.interval.estimate),
-            baseline_name(view),
-            interval(&found.interval)
-        ),
-        None => String::new(),
-    }
 }
 
 fn unknown(view: &View<'_>, compared: &[Compared<'_>]) -> String {
@@ -212,10 +208,10 @@ fn left_out(view: &View<'_>) -> String {
     let invalid = names(|verdict| matches!(verdict, Verdict::Invalid { .. }));
     let mut text = String::new();
     if !suspect.is_empty() {
-        text += &format!(" Not judged, because suspect: {}.", list(&suspect));
+        text += &format!(" Suspect and not judged: {}.", list(&suspect));
     }
     if !invalid.is_empty() {
-        text += &format!(" Not judged, because invalid: {}.", list(&invalid));
+        text += &format!(" Invalid and not judged: {}.", list(&invalid));
     }
     text
 }

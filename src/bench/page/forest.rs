@@ -6,12 +6,12 @@ use crate::bench::stats::{Interval, Ratio};
 use super::answer::findings;
 use super::cells::View;
 use super::markup::figure;
-use super::numbers::{count, interval, ratio, ratio_range};
+use super::numbers::{count, interval, ratio, ratio_range, significant};
 use super::scale::Scale;
-use super::svg::{Area, Axis, Canvas, RIGHT, WIDTH, coordinate, shorten, width_of};
+use super::svg::{Area, Axis, Canvas, LINE, RIGHT, WIDTH, coordinate, shorten, width_of, wrapped};
 
-/// Height of the two lines of a row.
-const ROW: f64 = 38.0;
+/// Height of an interval with what is behind it.
+const GROUND: f64 = 21.0;
 /// Where rows begin.
 const TOP: f64 = 6.0;
 const LEFT: f64 = 6.0;
@@ -29,16 +29,17 @@ pub(super) fn picture(view: &View<'_>) -> Option<String> {
         .collect();
     let scale = scale(view, &rows)?;
     let (rows, without): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.ratio.is_some());
+    let mut canvas = Canvas::default();
+    let mut top = TOP;
+    for row in &rows {
+        top = draw(&mut canvas, view, row, (&scale, top));
+    }
     let area = Area {
         left: LEFT,
         top: TOP,
         right: RIGHT,
-        bottom: TOP + ROW * rows.len() as f64 + 4.0,
+        bottom: top + 4.0,
     };
-    let mut canvas = Canvas::default();
-    for (number, row) in rows.iter().enumerate() {
-        draw(&mut canvas, view, row, (&scale, TOP + ROW * number as f64));
-    }
     canvas.axis_across(
         area,
         &Axis {
@@ -47,26 +48,30 @@ pub(super) fn picture(view: &View<'_>) -> Option<String> {
             ticks: ticks(&scale),
         },
     );
-    let mut bottom = area.bottom + 46.0;
-    for row in &without {
-        canvas.text(
-            "",
-            (LEFT, bottom + 8.0),
-            &shorten(&view.title(row.position), WIDTH - LEFT),
-        );
-        canvas.text(
-            "quiet",
-            (LEFT, bottom + 23.0),
-            &shorten(&no_ratio(row), WIDTH - LEFT),
-        );
-        bottom += 36.0;
-    }
+    let bottom = list_without(&mut canvas, view, &without, area.bottom + 54.0);
     let finding = finding(view, &rows, &without);
     Some(figure(
         "Time compared with the baseline",
         &canvas.finish(bottom, &finding),
         &finding,
     ))
+}
+
+/// Cells without a ratio and the reasons for it, from `top` on; where they end.
+fn list_without(canvas: &mut Canvas, view: &View<'_>, rows: &[Row<'_>], top: f64) -> f64 {
+    let mut y = top;
+    for row in rows {
+        let title = shorten(&view.title(row.position), WIDTH - LEFT);
+        canvas.text("", (LEFT, y), &title);
+        y += LINE;
+        for line in wrapped(&no_ratio(row), WIDTH - LEFT) {
+            canvas.text("quiet", (LEFT, y), &line);
+            y += LINE;
+        }
+        y += 4.0;
+    }
+    // Text stands on its line, so the last one needs no more than what hangs below it.
+    y - LINE + 6.0
 }
 
 struct Row<'a> {
@@ -112,17 +117,23 @@ fn ticks(scale: &Scale) -> Vec<(f64, String)> {
     }
     let powers = scale.doublings(7).into_iter();
     let text = |power: f64| {
+        let whole = power.max(1.0 / power);
+        let number = match whole {
+            ..1e6 => format!("{whole}"),
+            _ => significant(whole),
+        };
         if power < 1.0 {
-            return format!("1/{}", 1.0 / power);
+            return format!("1/{number}");
         }
-        format!("{power}×")
+        format!("{number}×")
     };
     powers.map(|power| (power, text(power))).collect()
 }
 
-/// The noise and the line of equal times, behind the interval of one row only: words stay free of them.
-fn ground(canvas: &mut Canvas, view: &View<'_>, scale: &Scale, top: f64) {
-    let (top, bottom) = (top + 17.0, top + 35.0);
+/// The noise and the line of equal times, behind the interval of one row only: words stay free of them. Hatched where
+/// the ratio is not to be trusted.
+fn ground(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (scale, top): (&Scale, f64)) {
+    let bottom = top + GROUND - 2.0;
     if let Some(noise) = &view.group.noise {
         let (left, right) = (scale.place(1.0 / noise.factor), scale.place(noise.factor));
         let band = Area {
@@ -133,42 +144,32 @@ fn ground(canvas: &mut Canvas, view: &View<'_>, scale: &Scale, top: f64) {
         };
         canvas.rectangle("band", band);
     }
+    if matches!(row.cell.verdict, Verdict::Suspect { .. }) {
+        let whole = Area {
+            left: LEFT,
+            top,
+            right: RIGHT,
+            bottom,
+        };
+        canvas.rectangle("shade", whole);
+    }
     let x = scale.place(1.0);
     canvas.line("one", (x, top), (x, bottom));
 }
 
-fn draw(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (scale, top): (&Scale, f64)) {
-    let Some(found) = row.ratio else { return };
+/// Draws a row from `top` on; where it ends.
+fn draw(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (scale, top): (&Scale, f64)) -> f64 {
+    let Some(found) = row.ratio else { return top };
     let Interval { estimate, low, high } = found.interval;
-    let figures = format!(
-        "{} [{}]",
-        ratio(estimate),
-        ratio_range(&found.interval).replace(" to ", ", ")
-    );
-    let name = match row.cell.role {
-        Role::Twin => view.title(row.position),
-        _ => format!("{} · {}", view.title(row.position), View::word(row.cell)),
-    };
-    ground(canvas, view, scale, top);
-    let room = WIDTH - width_of(&figures) - 8.0;
-    canvas.text("", (LEFT, top + 13.0), &shorten(&name, room));
-    canvas.text("end strong", (RIGHT, top + 13.0), &figures);
-    let y = top + 26.0;
+    let top = words(canvas, view, row, (&found.interval, top));
+    ground(canvas, view, row, (scale, top));
+    let y = top + 9.0;
     let (from, to) = (scale.place(low), scale.place(high));
     let look = match row.cell.verdict {
         Verdict::Faster => "look0",
         Verdict::Slower => "look1",
         _ => "look5",
     };
-    if matches!(row.cell.verdict, Verdict::Suspect { .. }) {
-        let box_around = Area {
-            left: from,
-            top: y - 6.0,
-            right: to,
-            bottom: y + 6.0,
-        };
-        canvas.rectangle("hatched", box_around);
-    }
     let whisker = format!("whisker {look}");
     canvas.line(&whisker, (from, y), (to, y));
     for end in [from, to] {
@@ -184,6 +185,32 @@ fn draw(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (scale, top): (&Sca
         &format!("mark {look}{hollow}"),
         &format!("M{x},{}a4.5,4.5 0 1 0 9,0a4.5,4.5 0 1 0 -9,0Z", coordinate(y)),
     );
+    top + GROUND
+}
+
+/// Name, verdict and figures of a row: in one line, or in two where one is too short; where they end.
+fn words(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (found, top): (&Interval, f64)) -> f64 {
+    let range = ratio_range(found).replace(" to ", ", ");
+    let figures = format!("{} [{range}]", ratio(found.estimate));
+    let name = view.title(row.position);
+    let verdict = match row.cell.role {
+        Role::Twin => "",
+        _ => View::word(row.cell),
+    };
+    let whole = match verdict {
+        "" => name.clone(),
+        verdict => format!("{name} · {verdict}"),
+    };
+    let first = top + 13.0;
+    if width_of(&whole) + width_of(&figures) < RIGHT - LEFT {
+        canvas.text("", (LEFT, first), &whole);
+        canvas.text("end strong", (RIGHT, first), &figures);
+        return top + LINE;
+    }
+    canvas.text("", (LEFT, first), &shorten(&name, RIGHT - LEFT));
+    canvas.text("", (LEFT, first + LINE), verdict);
+    canvas.text("end strong", (RIGHT, first + LINE), &figures);
+    top + 2.0 * LINE
 }
 
 fn no_ratio(row: &Row<'_>) -> String {
@@ -223,14 +250,18 @@ fn finding(view: &View<'_>, rows: &[Row<'_>], without: &[Row<'_>]) -> String {
     text
 }
 
-/// The candidate that takes least; suspect ones only where there are no others.
+/// The candidate that takes least; what is certain before what is not, and suspect ones only where there are no others.
 fn lowest<'a>(rows: &'a [Row<'a>]) -> Option<(&'a Row<'a>, &'a Ratio)> {
     let candidates = rows.iter().filter(|row| row.cell.role == Role::Candidate);
     let with_ratio = candidates.filter_map(|row| Some((row, row.ratio?)));
+    let doubt = |row: &Row<'_>| match row.cell.verdict {
+        Verdict::Faster => 0,
+        Verdict::Suspect { .. } => 2,
+        _ => 1,
+    };
     with_ratio.min_by(|(a, first), (b, second)| {
-        let suspect = |row: &Row<'_>| matches!(row.cell.verdict, Verdict::Suspect { .. });
-        let by_trust = suspect(a).cmp(&suspect(b));
-        by_trust.then(first.interval.estimate.total_cmp(&second.interval.estimate))
+        let by_doubt = doubt(a).cmp(&doubt(b));
+        by_doubt.then(first.interval.estimate.total_cmp(&second.interval.estimate))
     })
 }
 

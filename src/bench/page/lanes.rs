@@ -4,7 +4,7 @@ use crate::bench::report::{Lane, Lanes, Span};
 
 use super::cells::View;
 use super::markup::figure;
-use super::numbers::{NOTHING, percent, seconds};
+use super::numbers::{NOTHING, percent, seconds, short};
 use super::scale::{Growth, Scale};
 use super::svg::{Area, Axis, Canvas, LINE, RIGHT, Sample, coordinate};
 
@@ -12,6 +12,8 @@ use super::svg::{Area, Axis, Canvas, LINE, RIGHT, Sample, coordinate};
 const MOST: usize = 32;
 const LEFT: f64 = 26.0;
 const TOP: f64 = 26.0;
+/// Objects that are narrower than this on average are not drawn one by one.
+const NARROWEST: f64 = 3.0;
 
 /// Time of all lanes, by what it went on, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,8 +39,14 @@ fn picture(title: &str, lanes: &Lanes) -> Option<String> {
     }
     let mut canvas = Canvas::default();
     let height = (280.0 / shown.len() as f64).clamp(9.0, 22.0);
+    let detail = Detail::of(shown, lanes.wall);
     for (number, lane) in shown.iter().enumerate() {
-        draw(&mut canvas, lane, &scale, (TOP + height * number as f64, height));
+        draw(
+            &mut canvas,
+            lane,
+            &scale,
+            (TOP + height * number as f64, height, detail),
+        );
         // Numbers of every lane where they fit, otherwise of every fourth.
         if height >= 13.0 || number % 4 == 0 {
             let y = TOP + height * (number as f64 + 0.5) + 4.0;
@@ -53,7 +61,10 @@ fn picture(title: &str, lanes: &Lanes) -> Option<String> {
     };
     ends(&mut canvas, shown, &scale, area);
     canvas.text("quiet", (0.0, 11.0), "worker");
-    let ticks = scale.ticks(5).into_iter().map(|tick| (tick, seconds(tick)));
+    let ticks = scale
+        .ticks(5)
+        .into_iter()
+        .map(|tick| (tick, short(&seconds(tick))));
     canvas.axis_across(
         area,
         &Axis {
@@ -63,7 +74,7 @@ fn picture(title: &str, lanes: &Lanes) -> Option<String> {
         },
     );
     let bottom = canvas.key(area.bottom + 3.0 * LINE + 2.0, &key(lanes.cpu_is_known));
-    let finding = finding(lanes, shown);
+    let finding = finding(lanes, shown, detail);
     Some(figure(
         &format!("What the workers did: {title}"),
         &canvas.finish(bottom, &finding),
@@ -96,35 +107,116 @@ fn parts(span: &Span) -> [f64; 3] {
     [on_cpu, waiting, length - on_cpu - waiting]
 }
 
+/// How a lane is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    /// Every object by itself.
+    Objects,
+    /// So many slices of equal length, each with the shares in it: objects are too short to be seen.
+    Slices(usize),
+}
+
+impl Detail {
+    fn of(lanes: &[Lane], wall: f64) -> Self {
+        let spans = lanes.iter().map(|lane| lane.spans.len()).sum::<usize>();
+        let lengths = lanes.iter().flat_map(|lane| &lane.spans).map(|span| span.length);
+        let total: f64 = lengths.filter(|length| length.is_finite()).sum();
+        let mean_width = total / spans as f64 / wall * (RIGHT - LEFT);
+        if mean_width < NARROWEST {
+            return Self::Slices(((RIGHT - LEFT) / NARROWEST) as usize);
+        }
+        Self::Objects
+    }
+}
+
 /// One path for each kind of time keeps thousands of spans small.
-fn draw(canvas: &mut Canvas, lane: &Lane, scale: &Scale, (top, height): (f64, f64)) {
-    let inner = height - 2.0;
+#[derive(Default)]
+struct Paths([String; 3]);
+
+impl Paths {
+    fn add(&mut self, kind: usize, area: Area) {
+        if area.right > area.left && area.bottom > area.top {
+            let width = coordinate(area.right - area.left);
+            self.0[kind] += &format!(
+                "M{} {}h{width}v{}h-{width}z",
+                coordinate(area.left),
+                coordinate(area.top),
+                coordinate(area.bottom - area.top)
+            );
+        }
+    }
+}
+
+fn draw(canvas: &mut Canvas, lane: &Lane, scale: &Scale, (top, height, detail): (f64, f64, Detail)) {
     let whole = Area {
         left: scale.place(0.0),
         top,
         right: scale.place(scale.high),
-        bottom: top + inner,
+        bottom: top + height - 2.0,
     };
     canvas.rectangle("no-work", whole);
-    let mut paths = [const { String::new() }; 3];
-    for span in lane.spans.iter().filter(|span| span.begin.is_finite()) {
-        let mut at = span.begin.max(0.0);
-        for (path, length) in paths.iter_mut().zip(parts(span)) {
-            let (from, to) = (scale.place(at), scale.place(at + length));
-            if to > from {
-                let width = coordinate(to - from);
-                *path += &format!(
-                    "M{} {}h{width}v{inner:.1}h-{width}z",
-                    coordinate(from),
-                    coordinate(top)
-                );
+    let mut paths = Paths::default();
+    match detail {
+        Detail::Objects => {
+            for (kind, begin, end) in stretches(lane) {
+                let (left, right) = (scale.place(begin), scale.place(end));
+                paths.add(kind, Area { left, right, ..whole });
             }
-            at += length;
+        }
+        Detail::Slices(number) => {
+            for (position, shares) in slices(lane, scale.high, number).iter().enumerate() {
+                let place = |position: usize| scale.place(scale.high * position as f64 / number as f64);
+                let mut bottom = whole.bottom;
+                for (kind, share) in shares.iter().enumerate() {
+                    let top = (bottom - share * (whole.bottom - whole.top)).max(whole.top);
+                    let (left, right) = (place(position), place(position + 1));
+                    paths.add(
+                        kind,
+                        Area {
+                            left,
+                            top,
+                            right,
+                            bottom,
+                        },
+                    );
+                    bottom = top;
+                }
+            }
         }
     }
-    for (class, path) in ["on-cpu", "wait-cpu", "wait-io"].iter().zip(&paths) {
+    for (class, path) in ["on-cpu", "wait-cpu", "wait-io"].iter().zip(&paths.0) {
         canvas.path(class, path);
     }
+}
+
+/// Kind, begin and end of all that a worker did.
+fn stretches(lane: &Lane) -> impl Iterator<Item = (usize, f64, f64)> + use<'_> {
+    let spans = lane.spans.iter().filter(|span| span.begin.is_finite());
+    spans.flat_map(|span| {
+        let mut at = span.begin.max(0.0);
+        let mut kind = 0;
+        parts(span).map(|length| {
+            let stretch = (kind, at, at + length);
+            at += length;
+            kind += 1;
+            stretch
+        })
+    })
+}
+
+/// The shares of each kind in `number` slices of equal length.
+fn slices(lane: &Lane, wall: f64, number: usize) -> Vec<[f64; 3]> {
+    let mut slices = vec![[0.0; 3]; number];
+    let length = wall / number as f64;
+    for (kind, begin, end) in stretches(lane) {
+        let first = (begin / length) as usize;
+        let last = ((end / length) as usize).min(number.saturating_sub(1));
+        for (position, slice) in slices.iter_mut().enumerate().take(last + 1).skip(first) {
+            let (from, to) = (position as f64 * length, (position + 1) as f64 * length);
+            slice[kind] += (end.min(to) - begin.max(from)).max(0.0) / length;
+        }
+    }
+    slices
 }
 
 /// When the first and the last object were done.
@@ -172,7 +264,7 @@ fn sums(lanes: &[Lane], wall: f64) -> Sums {
     sums
 }
 
-fn finding(lanes: &Lanes, shown: &[Lane]) -> String {
+fn finding(lanes: &Lanes, shown: &[Lane], detail: Detail) -> String {
     let sums = sums(shown, lanes.wall);
     let all = lanes.wall * shown.len() as f64;
     let of_all = |value: f64| percent(value / all);
@@ -202,8 +294,17 @@ fn finding(lanes: &Lanes, shown: &[Lane]) -> String {
     if lanes.workers > shown.len() {
         text += &format!(" {} of {} workers are shown.", shown.len(), lanes.workers);
     }
-    if lanes.cpu_is_known {
-        text += " Within an object only the lengths are known; they are drawn in the order of the key.";
+    match detail {
+        Detail::Slices(number) => {
+            text += &format!(
+                " Objects are too short to be drawn one by one: each slice of {} shows its shares, from the bottom up.",
+                seconds(lanes.wall / number as f64)
+            );
+        }
+        Detail::Objects if lanes.cpu_is_known => {
+            text += " Within an object only the lengths are known; they are drawn in the order of the key.";
+        }
+        Detail::Objects => {}
     }
     text
 }
@@ -228,23 +329,44 @@ mod tests {
         assert_eq!(io, 0.0);
     }
 
-    #[test]
-    fn a_short_object_is_drawn_short() {
-        let lanes = Lanes {
+    fn one_lane(spans: Vec<Span>) -> Lanes {
+        Lanes {
             wall: 1.0,
             workers: 1,
-            lanes: vec![Lane {
-                worker: 0,
-                spans: vec![Span {
-                    begin: 0.5,
-                    length: 0.002,
-                    ..Span::default()
-                }],
-            }],
-            cpu_is_known: false,
+            lanes: vec![Lane { worker: 0, spans }],
+            cpu_is_known: true,
+        }
+    }
+
+    #[test]
+    fn a_short_object_is_drawn_short() {
+        let span = |begin: f64, length: f64| Span {
+            begin,
+            length,
+            ..Span::default()
         };
+        let lanes = one_lane(vec![span(0.1, 0.3), span(0.5, 0.002)]);
         let drawn = picture("A", &lanes).expect("a lane");
         let width = coordinate(0.002 * (RIGHT - LEFT));
         assert!(drawn.contains(&format!("h{width}v")), "{drawn}");
+    }
+
+    /// A thousand objects on the width of a finger: shares are true where single objects cannot be.
+    #[test]
+    fn many_short_objects_are_drawn_as_shares() {
+        let spans = (0..1_000).map(|number| Span {
+            begin: f64::from(number) * 0.001,
+            length: 0.000_8,
+            on_cpu: 0.000_2,
+            waiting_for_cpu: 0.0,
+        });
+        let lanes = one_lane(spans.collect());
+        assert!(matches!(Detail::of(&lanes.lanes, 1.0), Detail::Slices(_)));
+        for [on_cpu, waiting, io] in slices(&lanes.lanes[0], 1.0, 100) {
+            assert!((on_cpu - 0.2).abs() < 1e-6 && waiting == 0.0 && (io - 0.6).abs() < 1e-6);
+        }
+        let drawn = picture("A", &lanes).expect("a lane");
+        assert!(drawn.contains("each slice of"), "{drawn}");
+        assert!(drawn.contains("20\u{a0}% went on a CPU"), "{drawn}");
     }
 }

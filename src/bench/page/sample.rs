@@ -1,5 +1,7 @@
 //! Reports to draw in tests: such figures as 2,000 objects of 4 KiB at 25 ms give on two cores.
 
+use std::sync::LazyLock;
+
 use fastrand::Rng;
 
 use crate::bench::cell::Cell;
@@ -15,7 +17,26 @@ const LATENCY: f64 = 0.025_3;
 
 /// A report over a shaped way with a sweep, and over the bare one with few cells.
 pub(super) fn report() -> Report {
-    let sweep = [2, 4, 8, 16, 32, 64, 128].map(|in_flight| Cell::new(StrategyKind::Threads, in_flight));
+    // Its many intervals take a while in a build for tests.
+    static REPORT: LazyLock<Report> = LazyLock::new(make_report);
+    REPORT.clone()
+}
+
+/// The baseline, the baseline again, and threads, over a shaped way.
+pub(super) fn few() -> Group {
+    static GROUP: LazyLock<Group> = LazyLock::new(|| {
+        let cells = [
+            Cell::new(StrategyKind::Sequential, 1),
+            Cell::new(StrategyKind::Sequential, 1),
+            Cell::new(StrategyKind::Threads, 16),
+        ];
+        group("tiny", Profile::Region, cells.into())
+    });
+    GROUP.clone()
+}
+
+fn make_report() -> Report {
+    let sweep = [2, 4, 8, 16, 32, 64, 128, 256].map(|in_flight| Cell::new(StrategyKind::Threads, in_flight));
     let mut cells = vec![Cell::new(StrategyKind::Sequential, 1); 2];
     cells.extend(sweep);
     cells.push(Cell::new(StrategyKind::Async, 16).on_loops(1));
@@ -26,6 +47,9 @@ pub(super) fn report() -> Report {
         block: 3,
         reason: "4.1 % of the time was stolen by other machines".to_owned(),
     });
+    for figures in shaped.cells.iter_mut().filter_map(|cell| cell.figures.as_mut()) {
+        figures.arms -= 1;
+    }
     let last = shaped.cells.len() - 1;
     refuse(&mut shaped.cells[last]);
     doubt(&mut shaped.cells[last - 3]);
@@ -121,14 +145,19 @@ pub(super) fn group(workload: &str, profile: Profile, cells: Vec<Cell>) -> Group
     }
 }
 
-/// Objects a second of so many in flight: waiting shared among them, until two cores are busy.
-fn rate_of(cell: &Cell, profile: Profile) -> f64 {
-    let in_flight = cell.concurrency.unwrap_or(16) as f64;
-    let cpu = match cell.strategy() {
+/// CPU time of client, server and relay for one object.
+fn cpu_of(cell: &Cell) -> f64 {
+    match cell.strategy() {
         StrategyKind::Async => 0.000_52,
         StrategyKind::Processes => 0.000_75,
         _ => 0.000_61,
-    };
+    }
+}
+
+/// Objects a second of so many in flight: waiting shared among them, until two cores are busy.
+fn rate_of(cell: &Cell, profile: Profile) -> f64 {
+    let in_flight = cell.concurrency.unwrap_or(16) as f64;
+    let cpu = cpu_of(cell);
     let latency = if profile.is_shaped() { LATENCY } else { 0.000_2 };
     let waiting = in_flight / (latency + cpu);
     let limit = 2.0 / (cpu * (1.0 + in_flight / 500.0));
@@ -143,7 +172,7 @@ fn result(
 ) -> CellResult {
     let rate = rate_of(&cell, profile);
     let in_flight = cell.concurrency.unwrap_or(16);
-    let shares = shares(rate);
+    let busy = rate * cpu_of(&cell) * (1.0 + in_flight as f64 / 500.0) / 2.0;
     let arms: Vec<Arm> = shared
         .iter()
         .enumerate()
@@ -180,7 +209,7 @@ fn result(
             connections: in_flight as f64,
             mean_in_flight: in_flight as f64 * 0.97,
             workers: in_flight,
-            cpu_shares: shares,
+            cpu_shares: shares(busy),
             ..Figures::default()
         }),
         ratio: None,
@@ -198,8 +227,7 @@ fn result(
     }
 }
 
-fn shares(rate: f64) -> Cpu {
-    let busy = rate / 3_300.0;
+fn shares(busy: f64) -> Cpu {
     Cpu {
         client_user: 0.22 * busy,
         client_system: 0.25 * busy,
@@ -226,7 +254,7 @@ fn arm(rng: &mut Rng, (block, order): (usize, usize), each: f64, in_flight: usiz
         makespans: vec![makespan],
         seconds_per_object: each,
         first_done: 0.031,
-        cpu: shares(1.0 / each),
+        cpu: shares(0.000_3 / each),
         peak_rss_bytes: 12 << 20,
         connections: in_flight as u64,
         workers: in_flight,

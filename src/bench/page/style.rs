@@ -20,7 +20,7 @@ body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,-
 main{max-width:1256px;margin:0 auto;padding:28px 16px 72px}
 h1{font-size:1.75rem;line-height:1.2;margin:0 0 .35em;letter-spacing:-.01em}
 h2{font-size:1.4rem;line-height:1.25;margin:0 0 .5em}
-h3{font-size:1.1rem;margin:2.4em 0 1em;padding-bottom:.3em;border-bottom:1px solid var(--line)}
+h3{font-size:1.1rem;margin:1.7em 0 1em;padding-bottom:.3em;border-bottom:1px solid var(--line)}
 h4{font-size:.95rem;line-height:1.35;margin:0 0 .5em}
 p{margin:.6em 0;max-width:75ch}
 a{color:var(--look0)}
@@ -47,10 +47,12 @@ overflow-wrap:normal}
 th,td{padding:6px 6px;text-align:right;vertical-align:baseline;white-space:nowrap}
 thead th{vertical-align:bottom;white-space:normal;font-weight:600;border-bottom:1px solid var(--ink)}
 th small{display:block;font-weight:400;color:var(--quiet)}
-tbody th{position:sticky;left:0;background:var(--paper);font-weight:600;text-align:left}
+tbody th{position:sticky;left:0;background:var(--paper);font-weight:600;text-align:left;padding-left:calc(6px + 1.9em);
+text-indent:-1.9em}
 thead th:first-child{text-align:left}
 tbody tr+tr>*{border-top:1px solid var(--line)}
-tbody th i{font-style:normal;font-weight:400;color:var(--quiet);display:inline-block;min-width:1.4em}
+tbody th i{font-style:normal;font-weight:400;color:var(--quiet);display:inline-block;
+min-width:1.9em;text-indent:0}
 td.word,td.words{text-align:left}td.words{white-space:normal;min-width:16em}
 .faster{color:var(--look0);font-weight:600}.slower{color:var(--look1);font-weight:600}
 .suspect,.invalid{color:var(--alarm);font-weight:600}
@@ -72,8 +74,7 @@ svg .halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoi
 .bound{stroke:var(--quiet);stroke-width:1.6;stroke-dasharray:2 3;fill:none}
 .whisker{stroke:var(--c,var(--ink));stroke-width:2;fill:none}
 .whisker.thin{stroke-width:1.2}
-.hatched{fill:url(#hatch);stroke:var(--quiet);stroke-width:1}
-.shade{fill:url(#hatch);opacity:.75}
+.shade{fill:url(#hatch);opacity:.6}
 .curve{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}
 .curve.faint{stroke:var(--quiet);stroke-width:.8;opacity:.5}
 .mark{fill:var(--c);stroke:var(--paper);stroke-width:.8}
@@ -89,10 +90,11 @@ svg .halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoi
 .client-system{fill:url(#client-system)}.server{fill:url(#server)}.relay{fill:url(#relay)}.other{fill:url(#other)}
 .idle{fill:var(--paper);stroke:var(--line);stroke-width:.8}.steal{fill:url(#steal)}
 .patterns{position:absolute;width:0;height:0}
-@media screen and (max-width:640px){tbody th{white-space:normal;max-width:9.5em}section.group{margin-top:40px}}
+@media screen and (max-width:640px){tbody th{white-space:normal;min-width:10em;max-width:11.5em}section.group{margin-top:40px}}
 @media print{@page{margin:14mm}body{font-size:11pt;background:#fff;color:#000}main{max-width:none;padding:0}
 h3,h4{break-after:avoid}figure,tr,.answers li{break-inside:avoid}.figures{columns:2;column-gap:24px}
-.scroll{overflow:visible;border:0}table{font-size:6.5pt}th,td{padding:2px 3px;white-space:normal}
+.scroll{overflow:visible;border:0}table{font-size:6pt}th small{font-size:inherit}th,td{padding:2px 3px}
+tbody th{white-space:normal}
 tbody th{position:static}details:not([open]){display:none}
 .answers li,.loud{background:none}*{box-shadow:none!important;print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 ";

@@ -70,6 +70,21 @@ pub(super) fn shorten(text: &str, width: f64) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// `text` in lines of at most `width`, broken between words.
+pub(super) fn wrapped(text: &str, width: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width_of(line) + width_of(word) + CHARACTER <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(shorten(word, width)),
+        }
+    }
+    lines
+}
+
 impl Canvas {
     /// A straight line.
     pub(super) fn line(&mut self, class: &str, from: Place, to: Place) {
@@ -298,6 +313,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_ends_in_dots() {
+        assert_eq!(wrapped("no ratio: a makespan", 70.0), ["no ratio:", "a makespan"]);
         assert_eq!(shorten("threads x16", 200.0), "threads x16");
         assert_eq!(shorten("hybrid:4 x16 per-worker", 84.0), "hybrid:4 x1…");
     }

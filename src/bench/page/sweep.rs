@@ -320,6 +320,10 @@ fn finding(name: &str, steps: &[Step], knee: Option<usize>) -> Option<String> {
             significant(best.rate.estimate),
             best.in_flight
         ),
+        Some(knee) if knee == best.in_flight => format!(
+            "{name}: {knee} in flight are the best, with {} objects a second; no smaller number is surely as good.",
+            significant(best.rate.estimate)
+        ),
         Some(knee) => format!(
             "{name}: {knee} in flight are enough; the best, {} objects a second with {}, is hardly more.",
             significant(best.rate.estimate),

@@ -220,21 +220,45 @@ fn blocks(group: &Group, planned: usize) -> String {
 fn notes(view: &View<'_>) -> String {
     let mut items = String::new();
     for (position, cell) in view.cells() {
-        let name = format!("<b>{} {}</b>", letter(position), escape(&view.name(position)));
-        if let Verdict::Inconclusive { because } = &cell.verdict {
-            items += &format!("<li>{name}: inconclusive: {}</li>\n", escape(because));
-        }
         for finding in findings(cell) {
-            items += &note(&name, finding, "");
+            items += &note(&name(view, position), finding, "");
         }
         for (finding, arms) in of_arms(cell) {
-            items += &note(&name, finding, &format!(" (in {})", count(arms, "arm")));
+            items += &note(
+                &name(view, position),
+                finding,
+                &format!(" (in {})", count(arms, "arm")),
+            );
         }
+    }
+    for (because, positions) in inconclusive(view) {
+        let names: Vec<String> = positions.iter().map(|position| name(view, *position)).collect();
+        items += &format!("<li>{}: inconclusive: {}</li>\n", list(&names), escape(because));
     }
     if items.is_empty() {
         return String::new();
     }
     format!("<h3>Notes</h3>\n<ul class=\"notes\">\n{items}</ul>\n")
+}
+
+/// Letter and name of a cell, as HTML.
+fn name(view: &View<'_>, position: usize) -> String {
+    format!("<b>{} {}</b>", letter(position), escape(&view.name(position)))
+}
+
+/// Why cells are inconclusive; those with the same reason together.
+fn inconclusive<'a>(view: &View<'a>) -> Vec<(&'a str, Vec<usize>)> {
+    let mut found: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (position, cell) in view.cells() {
+        let Verdict::Inconclusive { because } = &cell.verdict else {
+            continue;
+        };
+        match found.iter_mut().find(|(known, _)| known == because) {
+            Some((_, positions)) => positions.push(position),
+            None => found.push((because, vec![position])),
+        }
+    }
+    found
 }
 
 fn note(name: &str, finding: &Finding, place: &str) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::sample::few;
 use super::*;
 use crate::bench::cell::Cell;
 use crate::bench::profile::Profile;
@@ -92,15 +93,6 @@ fn report_of(group: Group) -> Report {
     sample::empty_report(vec![group])
 }
 
-fn few() -> Group {
-    let cells = [
-        Cell::new(StrategyKind::Sequential, 1),
-        Cell::new(StrategyKind::Sequential, 1),
-        Cell::new(StrategyKind::Threads, 16),
-    ];
-    sample::group("tiny", Profile::Region, cells.into())
-}
-
 #[test]
 fn a_page_is_whole_and_names_every_cell() {
     let report = sample::report();
@@ -186,22 +178,19 @@ fn findings_name_the_right_cell() {
 
 #[test]
 fn a_sweep_names_its_knee() {
-    let report = sample::report();
+    let mut report = sample::report();
     let (_, text) = valid(&report);
-    assert!(text.contains("knee: 128 or more"));
-    let mut report = report;
-    let threads = |cell: &&mut CellResult| cell.label == "threads x128";
-    let cell = report.groups[0]
-        .cells
-        .iter_mut()
-        .find(threads)
-        .expect("in the sample");
-    let figures = cell.figures.as_mut().expect("measured");
-    figures.objects_per_second = 2_000.0;
-    figures.cpu_shares.server = 0.7;
-    let (_, text) = valid(&report);
-    assert!(text.contains("threads: 64 in flight are enough"));
-    assert!(text.contains("The processors are the limit with 128 in flight."));
+    assert!(text.contains("threads: 128 in flight are the best"));
+    assert!(text.contains("The processors are the limit with 128 and 256 in flight."));
+    let mut rate = |label: &str, objects_per_second: f64| {
+        let mut cells = report.groups[0].cells.iter_mut();
+        let cell = cells.find(|cell| cell.label == label).expect("in the sample");
+        cell.figures.as_mut().expect("measured").objects_per_second = objects_per_second;
+        valid(&report).1
+    };
+    assert!(rate("threads x128", 2_420.0).contains("threads: 64 in flight are enough"));
+    let text = rate("threads x256", 9_999.0);
+    assert!(text.contains("intervals are too wide to tell a knee"));
 }
 
 #[test]
@@ -309,6 +298,7 @@ fn forty_cells_fit() {
     let (html, text) = valid(&report);
     assert!(text.contains("AN"), "the fortieth letter");
     assert!(text.contains("the others are faint"));
+    assert!(text.contains("threads per-worker: the rate still rises up to the largest number measured"));
     assert!(html.contains("mark faint"));
 }
 
