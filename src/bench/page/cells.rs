@@ -35,14 +35,23 @@ impl<'a> View<'a> {
             .filter_map(|(position, cell)| Some((position, cell, cell.figures.as_ref()?)))
     }
 
+    /// Those of them that did what they should have done: only of these anything is said.
+    pub(super) fn sound(&self) -> impl Iterator<Item = (usize, &'a CellResult, &'a Figures)> + use<'a> {
+        self.measured().filter(|(_, cell, _)| is_sound(cell))
+    }
+
     /// How the cell looks; none for one of many, in the background.
     pub(super) fn look(&self, position: usize) -> Option<usize> {
         self.strong.iter().position(|strong| *strong == position)
     }
 
-    /// Its letter and name: `B threads x16`.
+    /// Its letter and name: `B threads x16`; and a warning where it is invalid.
     pub(super) fn title(&self, position: usize) -> String {
-        format!("{}  {}", letter(position), self.name(position))
+        let warning = match self.group.cells.get(position) {
+            Some(cell) if !is_sound(cell) => " (invalid)",
+            _ => "",
+        };
+        format!("{}  {}{warning}", letter(position), self.name(position))
     }
 
     /// Its name, also of the twin, whose label may be that of the baseline.
@@ -100,6 +109,14 @@ impl<'a> View<'a> {
     }
 }
 
+/// What is said under a picture of cells none of which did what it should have done.
+pub(super) const NONE_SOUND: &str = "All of these cells are invalid: nothing can be said of them.";
+
+/// Whether the cell did what it should have done.
+pub(super) fn is_sound(cell: &CellResult) -> bool {
+    !matches!(cell.verdict, Verdict::Invalid { .. })
+}
+
 /// `A` to `Z`, then `AA` and on.
 pub(super) fn letter(position: usize) -> String {
     let last = char::from(b'A' + (position % 26) as u8);
@@ -120,8 +137,11 @@ fn strong(group: &Group) -> Vec<usize> {
     let positions = |pairs: &[(usize, f64)]| pairs.iter().map(|pair| pair.0).collect::<Vec<_>>();
     let mut chosen = positions(&by_time);
     if chosen.len() > LOOKS {
-        // The twin says what the baseline says.
-        by_time.retain(|(position, _)| group.cells[*position].role == Role::Candidate);
+        // The twin says what the baseline says, and what is invalid may look as fast as it likes.
+        by_time.retain(|(position, _)| {
+            let cell = &group.cells[*position];
+            cell.role == Role::Candidate && is_sound(cell)
+        });
         let slowest = by_time.len().saturating_sub(LOOKS - FASTEST - 1).max(FASTEST);
         chosen = positions(&by_time[..FASTEST.min(by_time.len())]);
         chosen.extend(positions(by_time.get(slowest..).unwrap_or_default()));

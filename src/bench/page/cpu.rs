@@ -1,8 +1,8 @@
 //! The picture of CPU time: who had how much of the machine, one bar a cell.
 
-use crate::bench::report::{Cpu, Figures};
+use crate::bench::report::{CellResult, Cpu, Figures};
 
-use super::cells::View;
+use super::cells::{NONE_SOUND, View, is_sound};
 use super::markup::figure;
 use super::numbers::{count, percent};
 use super::scale::{Growth, Scale};
@@ -107,7 +107,7 @@ fn bar(canvas: &mut Canvas, cpu: &Cpu, scale: &Scale, top: f64) {
     }
 }
 
-type Measured<'a> = (usize, &'a crate::bench::report::CellResult, &'a Figures);
+type Measured<'a> = (usize, &'a CellResult, &'a Figures);
 
 fn finding(view: &View<'_>, measured: &[Measured<'_>]) -> String {
     let share = |found: &Measured<'_>| taken(found.2);
@@ -115,9 +115,9 @@ fn finding(view: &View<'_>, measured: &[Measured<'_>]) -> String {
         .iter()
         .filter(|found| share(found) >= SATURATED)
         .collect();
-    let busiest = measured.iter().max_by(|a, b| share(a).total_cmp(&share(b)));
-    let Some(busiest) = busiest else {
-        return String::new();
+    let sound = measured.iter().filter(|(_, cell, _)| is_sound(cell));
+    let Some(busiest) = sound.max_by(|a, b| share(a).total_cmp(&share(b))) else {
+        return NONE_SOUND.to_owned();
     };
     let name = view.name(busiest.0);
     let parts = &busiest.2.cpu_shares;

@@ -32,7 +32,7 @@ pub(super) fn picture(view: &View<'_>) -> Option<String> {
     let mut canvas = Canvas::default();
     let mut top = TOP;
     for row in &rows {
-        top = draw(&mut canvas, view, row, (&scale, top));
+        top = draw(&mut canvas, view, row, &scale, top);
     }
     let area = Area {
         left: LEFT,
@@ -132,7 +132,7 @@ fn ticks(scale: &Scale) -> Vec<(f64, String)> {
 
 /// The noise and the line of equal times, behind the interval of one row only: words stay free of them. Hatched where
 /// the ratio is not to be trusted.
-fn ground(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (scale, top): (&Scale, f64)) {
+fn ground(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, scale: &Scale, top: f64) {
     let bottom = top + GROUND - 2.0;
     if let Some(noise) = &view.group.noise {
         let (left, right) = (scale.place(1.0 / noise.factor), scale.place(noise.factor));
@@ -158,11 +158,11 @@ fn ground(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (scale, top): (&S
 }
 
 /// Draws a row from `top` on; where it ends.
-fn draw(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (scale, top): (&Scale, f64)) -> f64 {
+fn draw(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, scale: &Scale, top: f64) -> f64 {
     let Some(found) = row.ratio else { return top };
     let Interval { estimate, low, high } = found.interval;
-    let top = words(canvas, view, row, (&found.interval, top));
-    ground(canvas, view, row, (scale, top));
+    let top = words(canvas, view, row, &found.interval, top);
+    ground(canvas, view, row, scale, top);
     let y = top + 9.0;
     let (from, to) = (scale.place(low), scale.place(high));
     let look = match row.cell.verdict {
@@ -189,7 +189,7 @@ fn draw(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (scale, top): (&Sca
 }
 
 /// Name, verdict and figures of a row: in one line, or in two where one is too short; where they end.
-fn words(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, (found, top): (&Interval, f64)) -> f64 {
+fn words(canvas: &mut Canvas, view: &View<'_>, row: &Row<'_>, found: &Interval, top: f64) -> f64 {
     let range = ratio_range(found).replace(" to ", ", ");
     let figures = format!("{} [{range}]", ratio(found.estimate));
     let name = view.title(row.position);

@@ -41,15 +41,11 @@ fn picture(title: &str, lanes: &Lanes) -> Option<String> {
     let height = (280.0 / shown.len() as f64).clamp(9.0, 22.0);
     let detail = Detail::of(shown, lanes.wall);
     for (number, lane) in shown.iter().enumerate() {
-        draw(
-            &mut canvas,
-            lane,
-            &scale,
-            (TOP + height * number as f64, height, detail),
-        );
+        let top = TOP + height * number as f64;
+        draw(&mut canvas, lane, &scale, detail, top, top + height - 2.0);
         // Numbers of every lane where they fit, otherwise of every fourth.
         if height >= 13.0 || number % 4 == 0 {
-            let y = TOP + height * (number as f64 + 0.5) + 4.0;
+            let y = top + height / 2.0 + 4.0;
             canvas.text("end quiet", (LEFT - 5.0, y), &lane.worker.to_string());
         }
     }
@@ -147,12 +143,12 @@ impl Paths {
     }
 }
 
-fn draw(canvas: &mut Canvas, lane: &Lane, scale: &Scale, (top, height, detail): (f64, f64, Detail)) {
+fn draw(canvas: &mut Canvas, lane: &Lane, scale: &Scale, detail: Detail, top: f64, bottom: f64) {
     let whole = Area {
         left: scale.place(0.0),
         top,
         right: scale.place(scale.high),
-        bottom: top + height - 2.0,
+        bottom,
     };
     canvas.rectangle("no-work", whole);
     let mut paths = Paths::default();

@@ -2,11 +2,11 @@
 
 use crate::bench::report::{Latencies, Percentiles, Role};
 
-use super::cells::View;
+use super::cells::{View, is_sound, letter};
 use super::markup::figure;
 use super::numbers::{maybe_seconds, seconds, short};
 use super::scale::Scale;
-use super::svg::{Area, Axis, Canvas, LINE, Place, RIGHT, Sample, line_class};
+use super::svg::{Area, Axis, Canvas, LINE, Place, RIGHT, Sample, line_class, width_of};
 
 /// Values that must lie beyond a percentile for it to be drawn: p95 from 200 on, p99 from 1,000, p99.9 from 10,000.
 const BEYOND: f64 = 10.0;
@@ -115,10 +115,10 @@ fn picture(view: &View<'_>, kind: &Kind) -> Option<String> {
     axes(&mut canvas, kind, &across, &up);
     let mut taken = Vec::new();
     for curve in curves.iter().filter(|curve| view.look(curve.position).is_none()) {
-        draw(&mut canvas, view, curve, (&across, &up), &mut taken);
+        draw(&mut canvas, view, curve, &across, &up, &mut taken);
     }
     for curve in curves.iter().filter(|curve| view.look(curve.position).is_some()) {
-        draw(&mut canvas, view, curve, (&across, &up), &mut taken);
+        draw(&mut canvas, view, curve, &across, &up, &mut taken);
     }
     let bottom = canvas.key(AREA.bottom + 3.0 * LINE + 2.0, &key(view, kind, &curves));
     let finding = finding(view, kind, &curves)?;
@@ -149,7 +149,8 @@ fn draw(
     canvas: &mut Canvas,
     view: &View<'_>,
     curve: &Curve,
-    (across, up): (&Scale, &Scale),
+    across: &Scale,
+    up: &Scale,
     taken: &mut Vec<Place>,
 ) {
     let look = view.look(curve.position);
@@ -163,18 +164,19 @@ fn draw(
         return;
     };
     // Letters of curves that end together stand side by side, from the end to the left.
+    let width = width_of(&letter(view.group.cells.len())) + 5.0;
     let mut at = (end.0 + 8.0, end.1 + 4.0);
     while taken
         .iter()
-        .any(|(x, y): &Place| (x - at.0).abs() < 12.0 && (y - at.1).abs() < 12.0)
+        .any(|(x, y): &Place| (x - at.0).abs() < width && (y - at.1).abs() < 12.0)
     {
-        at.0 -= 12.0;
-        if at.0 < AREA.left + 12.0 {
+        at.0 -= width;
+        if at.0 < AREA.left + width {
             break;
         }
     }
     taken.push(at);
-    canvas.text("middle strong halo", at, &super::cells::letter(curve.position));
+    canvas.text("middle strong halo", at, &letter(curve.position));
 }
 
 fn key(view: &View<'_>, kind: &Kind, curves: &[Curve]) -> Vec<(Sample, String)> {
@@ -196,8 +198,9 @@ fn key(view: &View<'_>, kind: &Kind, curves: &[Curve]) -> Vec<(Sample, String)> 
 fn finding(view: &View<'_>, kind: &Kind, curves: &[Curve]) -> Option<String> {
     let figures = |of: fn(&Percentiles) -> Option<f64>| -> Vec<(usize, f64)> {
         let cells = curves.iter().filter_map(|curve| {
-            let percentiles = (kind.of)(&view.group.cells[curve.position].latencies);
-            Some((curve.position, of(percentiles)?))
+            let cell = &view.group.cells[curve.position];
+            let value = of((kind.of)(&cell.latencies))?;
+            is_sound(cell).then_some((curve.position, value))
         });
         cells.filter(|(_, value)| value.is_finite()).collect()
     };
@@ -209,7 +212,10 @@ fn finding(view: &View<'_>, kind: &Kind, curves: &[Curve]) -> Option<String> {
     };
     let note = format!("{}{}", kind.note, view.about_the_faint());
     let Some(least) = found.iter().min_by(|a, b| a.1.total_cmp(&b.1)) else {
-        return Some(format!("There are too few {} for a percentile.{note}", kind.each));
+        return Some(format!(
+            "No valid cell has enough {} for a percentile.{note}",
+            kind.each
+        ));
     };
     let most = found.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
     let mut text = format!(

@@ -2,7 +2,7 @@
 
 use crate::bench::report::{CellResult, Figures};
 
-use super::cells::View;
+use super::cells::{NONE_SOUND, View, is_sound};
 use super::markup::figure;
 use super::numbers::{bytes, short};
 use super::scale::Scale;
@@ -20,8 +20,12 @@ pub(super) fn picture(view: &View<'_>) -> Option<String> {
         .measured()
         .filter(|(_, _, figures)| figures.peak_rss_bytes > 0)
         .collect();
-    let finding = finding(view, &measured)?;
+    let mut finding = finding(view, &measured);
     let families = families(view);
+    let drawn: usize = families.iter().map(|family| family.members.len()).sum();
+    if (1..measured.len()).contains(&drawn) {
+        finding += " Drawn are the cells of a sweep; the others are in the table.";
+    }
     let (canvas, height) = if families.is_empty() {
         bars(view, &measured)?
     } else {
@@ -126,21 +130,21 @@ fn byte_ticks(scale: &Scale, most: usize) -> Vec<(f64, String)> {
         .collect()
 }
 
-fn finding(view: &View<'_>, measured: &[Measured<'_>]) -> Option<String> {
-    let least = measured.iter().min_by(|a, b| held(a.2).total_cmp(&held(b.2)))?;
-    let most = measured.iter().max_by(|a, b| held(a.2).total_cmp(&held(b.2)))?;
+fn finding(view: &View<'_>, measured: &[Measured<'_>]) -> String {
+    let sound = || measured.iter().filter(|(_, cell, _)| is_sound(cell));
+    let least = sound().min_by(|a, b| held(a.2).total_cmp(&held(b.2)));
+    let most = sound().max_by(|a, b| held(a.2).total_cmp(&held(b.2)));
+    let (Some(least), Some(most)) = (least, most) else {
+        return NONE_SOUND.to_owned();
+    };
     if least.0 == most.0 {
-        return Some(format!(
-            "{} held at most {}.",
-            view.name(most.0),
-            bytes(held(most.2))
-        ));
+        return format!("{} held at most {}.", view.name(most.0), bytes(held(most.2)));
     }
-    Some(format!(
+    format!(
         "{} held least, {}, and {} most, {}; worker processes count together with the process that started them.",
         view.name(least.0),
         bytes(held(least.2)),
         view.name(most.0),
         bytes(held(most.2))
-    ))
+    )
 }

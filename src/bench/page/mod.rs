@@ -22,6 +22,8 @@ mod sweep;
 mod table;
 
 #[cfg(test)]
+mod extremes;
+#[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use crate::bench::report::{Arm, CellResult};
 
-use super::cells::View;
+use super::cells::{NONE_SOUND, View, is_sound};
 use super::markup::figure;
 use super::numbers::{count, seconds, short, significant};
 use super::scale::{Growth, Scale};
@@ -20,10 +20,13 @@ pub(super) fn picture(view: &View<'_>) -> Option<String> {
         .iter()
         .filter_map(|position| Some((*position, middle(view, &view.group.cells[*position])?)))
         .collect();
-    let finding = evenness(view, &middles)?;
+    if middles.is_empty() {
+        return None;
+    }
+    let finding = evenness(view, &middles);
     let mut canvas = Canvas::default();
     for (number, (position, arm)) in middles.iter().enumerate() {
-        row(&mut canvas, view, (*position, arm), ROW * number as f64);
+        row(&mut canvas, view, *position, arm, ROW * number as f64);
     }
     let bottom = ROW * middles.len() as f64;
     canvas.text(
@@ -45,7 +48,7 @@ pub(super) fn picture(view: &View<'_>) -> Option<String> {
 }
 
 /// Each cell over its own length and up to its own highest rate, which stand above it: what counts is the shape.
-fn row(canvas: &mut Canvas, view: &View<'_>, (position, arm): (usize, &Arm), top: f64) {
+fn row(canvas: &mut Canvas, view: &View<'_>, position: usize, arm: &Arm, top: f64) {
     let highest = f64::from(arm.throughput.iter().copied().max().unwrap_or(0)) * BINS_A_SECOND;
     let length = arm.throughput.len() as f64 / BINS_A_SECOND;
     let extent = format!(
@@ -92,27 +95,30 @@ fn stairs(arm: &Arm, across: &Scale, up: &Scale) -> Vec<Place> {
         .collect()
 }
 
-fn evenness(view: &View<'_>, middles: &[(usize, &Arm)]) -> Option<String> {
-    let fastest = middles
+fn evenness(view: &View<'_>, middles: &[(usize, &Arm)]) -> String {
+    let sound = middles
         .iter()
-        .min_by(|a, b| a.1.seconds_per_object.total_cmp(&b.1.seconds_per_object))?;
-    let (position, arm) = fastest;
+        .filter(|(position, _)| is_sound(&view.group.cells[*position]));
+    let fastest = sound.min_by(|a, b| a.1.seconds_per_object.total_cmp(&b.1.seconds_per_object));
+    let Some((position, arm)) = fastest else {
+        return NONE_SOUND.to_owned();
+    };
     let name = view.name(*position);
     let bins = &arm.throughput;
     let drawn = "Drawn is the arm of each cell that is the middle one by time.";
     // The first and the last tenth of a second are not whole.
     let inner = bins.get(1..bins.len().saturating_sub(1)).unwrap_or_default();
     let (Some(least), Some(most)) = (inner.iter().min(), inner.iter().max()) else {
-        return Some(format!(
+        return format!(
             "{name}, the fastest, was done within {} of a second: too short to tell whether its rate was even. {drawn}",
             count(bins.len(), "tenth")
-        ));
+        );
     };
-    Some(format!(
+    format!(
         "Between its first and its last tenth of a second {name}, the fastest, made between {} and {} objects a second \
          (block {}). {drawn}",
         significant(f64::from(*least) * BINS_A_SECOND),
         significant(f64::from(*most) * BINS_A_SECOND),
         arm.block
-    ))
+    )
 }

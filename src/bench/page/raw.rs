@@ -68,7 +68,7 @@ fn row(view: &View<'_>, position: usize, arm: &Arm) -> Vec<String> {
     let makespans: Vec<String> = arm.makespans.iter().copied().map(significant).collect();
     let mut row = vec![
         format!(
-            "<i>{}</i> {}, block {}{excluded}",
+            "<i>{} </i>{}, block {}{excluded}",
             letter(position),
             escape(&view.name(position)),
             arm.block

@@ -115,7 +115,7 @@ pub(super) fn group(workload: &str, profile: Profile, cells: Vec<Cell>) -> Group
     let mut results: Vec<CellResult> = cells
         .into_iter()
         .enumerate()
-        .map(|(position, cell)| result(&mut rng, cell, (position, number_of_cells), (profile, &shared)))
+        .map(|(position, cell)| result(&mut rng, cell, position, number_of_cells, profile, &shared))
         .collect();
     let noise = compare(&mut results);
     Group {
@@ -167,8 +167,10 @@ fn rate_of(cell: &Cell, profile: Profile) -> f64 {
 fn result(
     rng: &mut Rng,
     cell: Cell,
-    (position, cells): (usize, usize),
-    (profile, shared): (Profile, &[f64]),
+    position: usize,
+    cells: usize,
+    profile: Profile,
+    shared: &[f64],
 ) -> CellResult {
     let rate = rate_of(&cell, profile);
     let in_flight = cell.concurrency.unwrap_or(16);
@@ -180,7 +182,7 @@ fn result(
             let own = disturbance * (0.985 + 0.03 * rng.f64());
             // Each block has its cells in another order.
             let order = block * cells + (position * 5 + block * 3) % cells + 1;
-            arm(rng, (block + 1, order), own / rate, in_flight)
+            arm(rng, block + 1, order, own / rate, in_flight)
         })
         .collect();
     let role = [Role::Baseline, Role::Twin]
@@ -239,7 +241,7 @@ fn shares(busy: f64) -> Cpu {
     }
 }
 
-fn arm(rng: &mut Rng, (block, order): (usize, usize), each: f64, in_flight: usize) -> Arm {
+fn arm(rng: &mut Rng, block: usize, order: usize, each: f64, in_flight: usize) -> Arm {
     let makespan = each * OBJECTS as f64;
     let bins = (makespan * 10.0).ceil() as usize;
     let throughput = (0..bins.min(60)).map(|bin| {

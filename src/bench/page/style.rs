@@ -60,7 +60,7 @@ td.word,td.words{text-align:left}td.words{white-space:normal;min-width:16em}
 .figures{columns:3 330px;column-gap:44px}
 figure{margin:0;padding-bottom:36px;min-width:0;break-inside:avoid}
 figcaption{font-size:.875rem;margin-top:.6em;max-width:62ch}
-figure svg{display:block;width:100%;max-width:520px;height:auto}
+figure svg{display:block;width:100%;max-width:480px;height:auto}
 details{margin:1em 0}summary{cursor:pointer;font-weight:600;padding:6px 0}
 footer{margin-top:64px;font-size:.8125rem;color:var(--quiet);border-top:1px solid var(--line);padding-top:12px}
 svg text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;fill:var(--ink);
@@ -91,6 +91,7 @@ svg .halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoi
 .idle{fill:var(--paper);stroke:var(--line);stroke-width:.8}.steal{fill:url(#steal)}
 .patterns{position:absolute;width:0;height:0}
 @media screen and (max-width:640px){tbody th{white-space:normal;min-width:10em;max-width:11.5em}section.group{margin-top:40px}}
+@media screen and (max-width:400px){main{padding-left:12px;padding-right:12px}}
 @media print{@page{margin:14mm}body{font-size:11pt;background:#fff;color:#000}main{max-width:none;padding:0}
 h3,h4{break-after:avoid}figure,tr,.answers li{break-inside:avoid}.figures{columns:2;column-gap:24px}
 .scroll{overflow:visible;border:0}table{font-size:6pt}th small{font-size:inherit}th,td{padding:2px 3px}

@@ -169,11 +169,11 @@ impl Canvas {
         for (value, label) in &across.ticks {
             let x = across.scale.place(*value);
             self.line("axis", (x, area.bottom), (x, area.bottom + 4.0));
-            let half = width_of(label) / 2.0;
+            let half = width_of(label) / 2.0 + 3.0;
             let middle = x.clamp(half, (WIDTH - half).max(half));
             if middle - half >= free {
                 self.text("middle quiet", (middle, area.bottom + LINE), label);
-                free = middle + half + 6.0;
+                free = middle + half + 2.0;
             }
         }
         self.text("end quiet", (area.right, area.bottom + 2.0 * LINE), across.title);

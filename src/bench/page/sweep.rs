@@ -59,7 +59,7 @@ pub(super) fn in_flight_axis(numbers: impl Iterator<Item = usize>, area: Area) -
 /// All sweeps of the group.
 pub(super) fn families(view: &View<'_>) -> Vec<Family> {
     let mut found: Vec<(Cell, Vec<(usize, usize)>)> = Vec::new();
-    for (position, result, _) in view.measured().filter(|(_, cell, _)| cell.role != Role::Twin) {
+    for (position, result, _) in view.sound().filter(|(_, cell, _)| cell.role != Role::Twin) {
         let Some(in_flight) = result.cell.concurrency.filter(|number| *number > 0) else {
             continue;
         };
@@ -206,7 +206,7 @@ fn rates(canvas: &mut Canvas, steps: &[Step], across: &InFlight, knee: Option<us
         let is_last = steps.last().is_some_and(|step| step.in_flight == knee);
         let label = format!("knee: {knee}{}", if is_last { " or more" } else { "" });
         let half = width_of(&label) / 2.0;
-        canvas.line("rule", (x, RATES.top - 20.0), (x, RATES.bottom));
+        canvas.line("rule", (x, RATES.top - 17.0), (x, RATES.bottom));
         canvas.text("middle strong", (x.min(RIGHT - half), RATES.top - 24.0), &label);
         key.push((Sample::Rule("rule"), "knee".to_owned()));
     }

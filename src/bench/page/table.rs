@@ -76,7 +76,7 @@ fn row(view: &View<'_>, position: usize, cell: &CellResult) -> Vec<String> {
         format!("<b>{}</b> [{range}]", ratio(found.interval.estimate))
     });
     vec![
-        format!("<i>{}</i> {}", letter(position), escape(&view.name(position))),
+        format!("<i>{} </i>{}", letter(position), escape(&view.name(position))),
         of(|figures| seconds(figures.makespan.estimate)),
         compared.unwrap_or_else(|| NOTHING.to_owned()),
         format!(
