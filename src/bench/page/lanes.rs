@@ -33,7 +33,7 @@ pub(super) fn pictures(view: &View<'_>) -> Vec<String> {
 
 fn picture(title: &str, lanes: &Lanes) -> Option<String> {
     let scale = Scale::new(Growth::Linear, (0.0, lanes.wall), (LEFT, RIGHT))?;
-    let shown = &lanes.lanes[..lanes.lanes.len().min(MOST)];
+    let shown = &shown(lanes);
     if shown.is_empty() {
         return None;
     }
@@ -76,6 +76,17 @@ fn picture(title: &str, lanes: &Lanes) -> Option<String> {
         &canvas.finish(bottom, &finding),
         &finding,
     ))
+}
+
+/// As many lanes as fit; without a split of spans where nobody knows it.
+fn shown(lanes: &Lanes) -> Vec<Lane> {
+    let mut shown: Vec<Lane> = lanes.lanes.iter().take(MOST).cloned().collect();
+    if !lanes.cpu_is_known {
+        for span in shown.iter_mut().flat_map(|lane| &mut lane.spans) {
+            (span.on_cpu, span.waiting_for_cpu) = (0.0, 0.0);
+        }
+    }
+    shown
 }
 
 fn key(cpu_is_known: bool) -> Vec<(Sample, String)> {
@@ -345,6 +356,25 @@ mod tests {
         let drawn = picture("A", &lanes).expect("a lane");
         let width = coordinate(0.002 * (RIGHT - LEFT));
         assert!(drawn.contains(&format!("h{width}v")), "{drawn}");
+    }
+
+    #[test]
+    fn what_is_not_known_of_cpus_is_not_drawn() {
+        let span = Span {
+            length: 0.5,
+            on_cpu: 0.2,
+            ..Span::default()
+        };
+        let mut lanes = one_lane(vec![span]);
+        assert!(
+            picture("A", &lanes)
+                .expect("a lane")
+                .contains("class=\"on-cpu\" d=")
+        );
+        lanes.cpu_is_known = false;
+        let drawn = picture("A", &lanes).expect("a lane");
+        assert!(!drawn.contains("on-cpu"), "{drawn}");
+        assert!(drawn.contains("is not known here"), "{drawn}");
     }
 
     /// A thousand objects on the width of a finger: shares are true where single objects cannot be.

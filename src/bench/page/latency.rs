@@ -6,7 +6,7 @@ use super::cells::{View, is_sound, letter};
 use super::markup::figure;
 use super::numbers::{maybe_seconds, seconds, short};
 use super::scale::Scale;
-use super::svg::{Area, Axis, Canvas, LINE, Place, RIGHT, Sample, line_class, width_of};
+use super::svg::{Area, Axis, Canvas, LINE, Place, RIGHT, Sample, line_class, shorten, width_of};
 
 /// Values that must lie beyond a percentile for it to be drawn: p95 from 200 on, p99 from 1,000, p99.9 from 10,000.
 const BEYOND: f64 = 10.0;
@@ -120,7 +120,7 @@ fn picture(view: &View<'_>, kind: &Kind) -> Option<String> {
     for curve in curves.iter().filter(|curve| view.look(curve.position).is_some()) {
         draw(&mut canvas, view, curve, &across, &up, &mut taken);
     }
-    let bottom = canvas.key(AREA.bottom + 3.0 * LINE + 2.0, &key(view, kind, &curves));
+    let bottom = key(&mut canvas, view, kind, &curves);
     let finding = finding(view, kind, &curves)?;
     Some(figure(kind.title, &canvas.finish(bottom, &finding), &finding))
 }
@@ -179,19 +179,23 @@ fn draw(
     canvas.text("middle strong halo", at, &letter(curve.position));
 }
 
-fn key(view: &View<'_>, kind: &Kind, curves: &[Curve]) -> Vec<(Sample, String)> {
-    let strong = curves.iter().filter(|curve| view.look(curve.position).is_some());
-    let rows = strong.map(|curve| {
+/// What each line stands for, and its figures in a column of their own; where it ends.
+fn key(canvas: &mut Canvas, view: &View<'_>, kind: &Kind, curves: &[Curve]) -> f64 {
+    let mut y = AREA.bottom + 3.0 * LINE + 4.0;
+    canvas.text("end quiet", (RIGHT, y), "p50 / p95");
+    y += LINE - 2.0;
+    for curve in curves.iter().filter(|curve| view.look(curve.position).is_some()) {
         let percentiles = (kind.of)(&view.group.cells[curve.position].latencies);
-        let text = format!(
-            "{}: {} / {}",
-            view.title(curve.position),
+        let figures = format!(
+            "{} / {}",
             maybe_seconds(percentiles.p50),
             maybe_seconds(percentiles.p95)
         );
-        (Sample::Line(view.look(curve.position)), text)
-    });
-    rows.collect()
+        let title = shorten(&view.title(curve.position), RIGHT - 44.0 - width_of(&figures));
+        canvas.text("end", (RIGHT, y + 4.0), &figures);
+        y = canvas.key(y, &[(Sample::Line(view.look(curve.position)), title)]);
+    }
+    y
 }
 
 /// The cells with the lowest and the highest figure: of 95 in 100 where there are enough values, else of half of them.
@@ -229,7 +233,6 @@ fn finding(view: &View<'_>, kind: &Kind, curves: &[Curve]) -> Option<String> {
     } else {
         format!(" and at most {} with {}.", seconds(most.1), view.name(most.0))
     };
-    text += " Behind each name: p50 / p95.";
     Some(text + &note)
 }
 

@@ -182,7 +182,7 @@ fn rates(canvas: &mut Canvas, steps: &[Step], across: &InFlight, knee: Option<us
         format!("measured, with its 95{GLUE}% interval"),
     )];
     if shade(canvas, steps, across) {
-        let words = format!("client, server and relay take {} of the CPUs", percent(SATURATED));
+        let words = format!("client, server and relay take {} and more", percent(SATURATED));
         key.push((Sample::Fill("shade"), words));
     }
     let ticks = up
