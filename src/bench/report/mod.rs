@@ -228,10 +228,13 @@ pub struct Disturbed {
 }
 
 impl Group {
-    /// Numbers of the blocks that do not count.
-    pub fn excluded_blocks(&self) -> impl Iterator<Item = usize> {
-        let disturbed = self.excludes_disturbed.then_some(&self.disturbed_blocks);
-        disturbed.into_iter().flatten().map(|disturbed| disturbed.block)
+    /// The blocks that do not count.
+    pub fn excluded_blocks(&self) -> &[Disturbed] {
+        if self.excludes_disturbed {
+            &self.disturbed_blocks
+        } else {
+            &[]
+        }
     }
 }
 

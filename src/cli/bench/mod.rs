@@ -18,6 +18,7 @@ use super::exit_code::ExitCode;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::report_file::{ReportFile, json_text};
 use super::{json, printer, signals};
+use crate::bench::page::page;
 use crate::bench::plan::Plan;
 use crate::bench::profile::Profile;
 use crate::bench::report::Report;
@@ -218,6 +219,10 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "FILE.json", help_heading = "Output")]
     report: Option<PathBuf>,
 
+    /// Write a page with pictures of it, in one file
+    #[arg(long, value_name = "FILE.html", help_heading = "Output")]
+    html: Option<PathBuf>,
+
     /// Write a line for each object
     #[arg(long, value_name = "FILE.csv", help_heading = "Output")]
     csv: Option<PathBuf>,
@@ -246,6 +251,7 @@ fn measure(mut plan: Plan, args: &BenchArgs, output: &OutputArgs) -> Result<Exit
     plan.validate()?;
     // A path that cannot be written is said now and not in five minutes.
     let report_file = args.report.as_deref().map(ReportFile::create).transpose()?;
+    let page_file = args.html.as_deref().map(ReportFile::create).transpose()?;
     let csv_file = args.csv.as_deref().map(ReportFile::create).transpose()?;
     plan.objects_csv = csv_file.as_ref().map(|file| file.place().to_owned());
     let cancel = signals::cancel_on_signals();
@@ -257,6 +263,9 @@ fn measure(mut plan: Plan, args: &BenchArgs, output: &OutputArgs) -> Result<Exit
     watch.finish();
     if let Some(file) = report_file {
         file.write(&json_text(&report))?;
+    }
+    if let Some(file) = page_file {
+        file.write(page(&report).as_bytes())?;
     }
     if let Some(file) = csv_file {
         file.put_in_place()?;
