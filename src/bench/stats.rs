@@ -41,6 +41,17 @@ pub struct Interval {
     pub high: f64,
 }
 
+impl Interval {
+    /// A figure of which nobody knows how it varies.
+    pub fn exactly(estimate: f64) -> Self {
+        Self {
+            estimate,
+            low: estimate,
+            high: estimate,
+        }
+    }
+}
+
 /// The median of `values` with its percentile bootstrap interval (Efron and Tibshirani, "An introduction to the
 /// bootstrap", 1993, chapter 13); none of none.
 pub fn bootstrap_median(values: &[f64], seed: u64) -> Option<Interval> {

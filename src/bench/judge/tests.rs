@@ -1,8 +1,10 @@
 //! Every refusal, by facts that call for it and facts that do not.
 
 use super::*;
+use crate::bench::cell::Cell;
 use crate::bench::report::Cpu;
 use crate::bench::stats::Interval;
+use crate::config::{ClientMode, StrategyKind};
 
 fn cell() -> Cell {
     Cell::new(StrategyKind::Threads, 4)
@@ -39,6 +41,7 @@ fn an_arm_with_which_nothing_is_wrong_is_not_refused() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases is long")]
 fn every_refusal_has_a_code_of_its_own() {
     let jobs = [
         ("failed-objects", JobFacts { done: 99, ..good() }),
@@ -207,6 +210,7 @@ fn facts() -> CellFacts {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases is long")]
 fn every_doubt_has_a_code_of_its_own() {
     let cases = [
         (

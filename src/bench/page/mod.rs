@@ -3,6 +3,7 @@
 //! Nothing is fetched, and nothing needs a script. A pure function.
 
 mod answer;
+mod article;
 mod cells;
 mod cpu;
 mod forest;
@@ -96,10 +97,11 @@ fn section(report: &Report, number: usize, group: &Group) -> String {
         .chain(rates::picture(&view))
         .collect();
     format!(
-        "<section class=\"group\" id=\"{}\">\n<h2>{}</h2>\n{}{}{}{}{}{}</section>\n",
+        "<section class=\"group\" id=\"{}\">\n<h2>{}</h2>\n{}{}{}{}{}{}{}</section>\n",
         head::anchor(number),
         escape(&view.heading()),
         answer,
+        article::section(&view),
         table::section(&view, report.blocks),
         chapter("What is gained, and what it costs", &gains),
         chapter("Where the time goes", &times),

@@ -7,7 +7,7 @@ mod cells;
 use serde::{Deserialize, Serialize};
 
 use super::profile::Profile;
-use super::stats::Ratio;
+use super::stats::{Interval, Ratio};
 use crate::server::{RelayCounters, Shape};
 
 pub use cells::{
@@ -228,6 +228,21 @@ pub struct Disturbed {
 }
 
 impl Group {
+    /// Our figure beside a published one; both ends of its interval are the figure where it has none. None when it was not
+    /// measured, or is invalid.
+    pub fn beside(&self, published: &Published) -> Option<Interval> {
+        let cell = self.cells.iter().find(|cell| cell.label == published.cell)?;
+        if matches!(cell.verdict, Verdict::Invalid { .. }) {
+            return None;
+        }
+        let figures = cell.figures.as_ref()?;
+        Some(match published.measure {
+            Measure::Makespan => figures.makespan,
+            Measure::AllBegun => Interval::exactly(figures.all_begun),
+            Measure::StartProcesses => Interval::exactly(figures.starting_processes),
+        })
+    }
+
     /// The blocks that do not count.
     pub fn excluded_blocks(&self) -> &[Disturbed] {
         if self.excludes_disturbed {

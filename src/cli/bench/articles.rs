@@ -7,7 +7,7 @@ use super::super::json;
 use super::super::output_args::{OutputArgs, OutputFormat};
 use super::super::printer;
 use crate::bench::presets::PRESETS;
-use crate::bench::report::{ArticleRow, Group, Measure, Published, Report, Verdict};
+use crate::bench::report::{ArticleRow, Group, Measure, Published, Report};
 
 /// `bench presets`: a line each.
 pub(super) fn list(output: &OutputArgs) {
@@ -75,24 +75,16 @@ fn seconds(seconds: f64) -> String {
 }
 
 fn ours(group: &Group, published: &Published) -> String {
-    let cell = group.cells.iter().find(|cell| cell.label == published.cell);
-    let Some((cell, figures)) = cell.and_then(|cell| Some((cell, cell.figures.as_ref()?))) else {
+    let Some(ours) = group.beside(published) else {
         return "-".to_owned();
     };
-    if let Verdict::Invalid { .. } = cell.verdict {
-        return "INVALID".to_owned();
+    if ours.low == ours.high {
+        return seconds(ours.estimate);
     }
-    match published.measure {
-        Measure::Makespan => {
-            let makespan = figures.makespan;
-            format!(
-                "{} [{}, {}]",
-                seconds(makespan.estimate),
-                seconds(makespan.low),
-                seconds(makespan.high)
-            )
-        }
-        Measure::AllBegun => seconds(figures.all_begun),
-        Measure::StartProcesses => seconds(figures.starting_processes),
-    }
+    format!(
+        "{} [{}, {}]",
+        seconds(ours.estimate),
+        seconds(ours.low),
+        seconds(ours.high)
+    )
 }
