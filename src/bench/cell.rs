@@ -1,11 +1,12 @@
 //! A cell: one way to upload, as it is compared with others over the same workload and profile.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ClientMode, Engine, RunSettings, StrategyKind, VerifyMode, impossible};
 
 /// One way to upload. What is left open is chosen by the program, as `cp` chooses it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Cell {
     /// Strategy; none for the program's choice.
     pub strategy: Option<StrategyKind>,
@@ -21,6 +22,8 @@ pub struct Cell {
     pub engine: Engine,
     /// Whether each upload is followed by a HEAD of its object: a second round trip.
     pub asks_again: bool,
+    /// Goes to the server itself also where there is a relay: to prove that the relay is not seen.
+    pub past_relay: bool,
 }
 
 impl Cell {
@@ -37,6 +40,7 @@ impl Cell {
             processes: None,
             engine: Engine::Direct,
             asks_again: false,
+            past_relay: false,
         }
     }
 
@@ -87,6 +91,15 @@ impl Cell {
     pub fn asking_again(self) -> Self {
         Self {
             asks_again: true,
+            ..self
+        }
+    }
+
+    /// The same, not through the relay.
+    #[must_use]
+    pub fn past_relay(self) -> Self {
+        Self {
+            past_relay: true,
             ..self
         }
     }
@@ -165,6 +178,9 @@ impl Cell {
         };
         if self.asks_again {
             label += " +head";
+        }
+        if self.past_relay {
+            label += " past the relay";
         }
         label
     }

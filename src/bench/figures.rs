@@ -7,6 +7,7 @@ use super::cell::Cell;
 use super::model::{Machine, Network, Work, bound};
 use super::report::{Arm, Cpu, Figures, Latencies, Modelled, Percentiles, Pilot};
 use super::stats::{Ratio, bootstrap_median, median, ratio};
+use crate::config::ClientMode;
 use crate::server::{RelayCounters, Shape};
 use crate::timing::histogram;
 
@@ -183,7 +184,20 @@ fn work<'a>(job: &ModelJob<'a>) -> Work<'a> {
         sizes: job.requests,
         in_flight: job.in_flight,
         round_trips: job.cell.round_trips(),
-        connects_each_time: job.cell.client() == crate::config::ClientMode::PerUpload,
+        new_connections: new_connections(job),
+    }
+}
+
+/// Connections that a job makes at least. One was made before, for the first look at the bucket; clients of their own
+/// cannot use it.
+fn new_connections(job: &ModelJob<'_>) -> usize {
+    let requests = job.requests.len();
+    match job.cell.client() {
+        // A window that adapts may never be as large as it may.
+        _ if job.cell.concurrency.is_none() => 0,
+        ClientMode::PerUpload => requests,
+        ClientMode::PerWorker => job.in_flight.min(requests),
+        ClientMode::Shared => job.in_flight.min(requests).saturating_sub(1),
     }
 }
 

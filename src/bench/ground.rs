@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::cell::Cell;
 use super::plan::{GroupPlan, Plan};
 use super::profile::Profile;
 use super::servers::{Server, ServerChoice, some_errors};
@@ -58,10 +59,10 @@ impl<'a> Ground<'a> {
         })
     }
 
-    /// Settings of an arm: to the relay if there is one.
-    pub(super) fn store_settings(&self) -> StoreSettings {
+    /// Settings of an arm of `cell`: to the relay if there is one.
+    pub(super) fn store_settings(&self, cell: &Cell) -> StoreSettings {
         let mut settings = self.server.settings.clone();
-        if let Some(shaper) = &self.shaper {
+        if let Some(shaper) = self.shaper.as_ref().filter(|_| !cell.past_relay) {
             settings.endpoint_url = Some(shaper.endpoint_url());
         }
         settings

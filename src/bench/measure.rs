@@ -83,7 +83,8 @@ impl Ground<'_> {
             .shaper
             .as_mut()
             .map(|shaper| shaper.reset(&cancel))
-            .transpose()?;
+            .transpose()?
+            .filter(|_| !task.cell.past_relay);
         let mut measured = match answer {
             Ok(FromArm::Done(result)) => {
                 let arm = self.arm(task, &result, (&before, &after), relay.as_ref());
@@ -257,7 +258,7 @@ pub(super) fn arm_config(
     ground: &Ground<'_>,
 ) -> Config {
     let mut config = Config {
-        store: ground.store_settings(),
+        store: ground.store_settings(cell),
         run: cell.run_settings(),
         ..Config::default()
     };

@@ -4,6 +4,7 @@
 //! system performance", 1984, chapter 5); greedy dispatch is at most one object worse than the best (Graham, "Bounds on
 //! multiprocessing timing anomalies", 1969). Pure functions.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What lies between client and server, as it was measured.
@@ -39,12 +40,12 @@ pub struct Work<'a> {
     pub in_flight: usize,
     /// Answers that are waited for one after the other for each object: 1 for a PUT, 2 with a HEAD before it.
     pub round_trips: f64,
-    /// Every object has a connection of its own.
-    pub connects_each_time: bool,
+    /// Connections that are made meanwhile: each holds up the request that it is made for.
+    pub new_connections: usize,
 }
 
 /// What a cell cannot be faster than.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Term {
     /// Waiting for answers: more in flight would help.
@@ -83,15 +84,17 @@ pub fn bound(work: &Work<'_>, network: &Network, machine: &Machine) -> Option<Bo
     let in_flight = work.in_flight as f64;
     let bytes: f64 = work.sizes.iter().map(|size| *size as f64).sum();
     let longest = work.sizes.iter().max().map_or(0.0, |size| *size as f64);
-    let connect = if work.connects_each_time {
+    let connecting = work.new_connections as f64 * network.connect;
+    let waiting = count * work.round_trips * network.latency + connecting;
+    let service = waiting + bytes / network.per_connection;
+    // Where each has a connection of its own, so has the longest.
+    let own_connect = if work.new_connections >= work.sizes.len() {
         network.connect
     } else {
         0.0
     };
-    let waiting = work.round_trips * network.latency + connect;
-    let service = count * waiting + bytes / network.per_connection;
-    let longest_service = waiting + longest / network.per_connection;
-    let of_service = if count * waiting >= bytes / network.per_connection {
+    let longest_service = work.round_trips * network.latency + own_connect + longest / network.per_connection;
+    let of_service = if waiting >= bytes / network.per_connection {
         Term::Latency
     } else {
         Term::PerConnection
@@ -134,7 +137,7 @@ mod tests {
             sizes,
             in_flight,
             round_trips: 1.0,
-            connects_each_time: false,
+            new_connections: 0,
         }
     }
 
@@ -259,7 +262,7 @@ mod tests {
             ..work(&sizes, 1)
         };
         let anew = Work {
-            connects_each_time: true,
+            new_connections: 10,
             ..work(&sizes, 1)
         };
         for (work, seconds) in [(work(&sizes, 1), 1.0), (twice, 2.0), (anew, 3.0)] {

@@ -94,6 +94,12 @@ pub fn run(plan: &Plan, cancel: &CancellationToken, watcher: &mut dyn Watcher) -
     }
 }
 
+/// To the second: nobody reads more.
+fn now() -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    now.round(jiff::Unit::Second).unwrap_or(now)
+}
+
 fn has_arms(group: &Group) -> bool {
     group.cells.iter().any(|cell| !cell.arms.is_empty())
 }
@@ -110,7 +116,7 @@ fn begin(plan: &Plan) -> Report {
             "release"
         }
         .to_owned(),
-        started_at: jiff::Timestamp::now().to_string(),
+        started_at: now().to_string(),
         elapsed: 0.0,
         seed: plan.seed,
         blocks: plan.blocks,

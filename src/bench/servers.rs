@@ -104,7 +104,12 @@ impl Server {
             ServerChoice::Minio { program: minio } => Self::minio(program, minio, work, cancel)?,
             ServerChoice::Embedded => Self::embedded(program, work, faults, cancel)?,
         };
-        server.info.software = server.make_bucket(bucket, cancel)?;
+        let named = server.make_bucket(bucket, cancel)?;
+        server.info.software = match choice {
+            ServerChoice::Endpoint(_) => named,
+            ServerChoice::Minio { program } => version_of(program).unwrap_or(named),
+            ServerChoice::Embedded => concat!("s3haul ", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
         server.info.cpu_is_known = server.pid.is_some();
         Ok(server)
     }
@@ -291,6 +296,20 @@ impl Server {
             }
         }
     }
+}
+
+/// The first line that a program says of its version.
+fn version_of(program: &Path) -> Option<String> {
+    let said = std::process::Command::new(program)
+        .arg("--version")
+        .output()
+        .ok()?;
+    let line = String::from_utf8_lossy(&said.stdout)
+        .lines()
+        .next()?
+        .trim()
+        .to_owned();
+    (!line.is_empty()).then_some(line)
 }
 
 fn secret() -> String {

@@ -4,6 +4,7 @@
 //! functions; the same seed gives the same interval.
 
 use fastrand::Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Resamples of an interval.
@@ -31,7 +32,7 @@ fn median_of_sorted(sorted: &[f64]) -> Option<f64> {
 }
 
 /// A figure and the interval in which it would lie again in 95 of 100 repetitions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Interval {
     /// The figure.
     pub estimate: f64,
@@ -78,7 +79,7 @@ fn resampled_median(values: &[f64], rng: &mut Rng) -> f64 {
 }
 
 /// How a cell compares with the baseline.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Ratio {
     /// Cell divided by baseline: 0.5 means half of its time.
     pub interval: Interval,

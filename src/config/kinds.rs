@@ -1,9 +1,10 @@
 //! The names of strategies, client modes and engines, and which go together.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who pulls tasks and on what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StrategyKind {
     /// One thread, one request at a time.
@@ -49,7 +50,7 @@ impl StrategyKind {
 }
 
 /// Who makes the requests that carry bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
     /// `direct`, but `sdk` for Amazon S3 itself and for endpoints that want more than plain Signature Version 4.
@@ -90,7 +91,7 @@ pub enum PayloadSigning {
 }
 
 /// How many S3 clients, and so connection pools, there are. A promise about connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientMode {
     /// One client for the run (for each process, with `hybrid`); at most as many connections as requests in flight.

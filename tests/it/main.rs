@@ -9,6 +9,7 @@
 mod bad_input;
 mod batches;
 mod bench;
+mod bench_cli;
 mod changing_files;
 mod cp;
 mod discard;

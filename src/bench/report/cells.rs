@@ -1,5 +1,6 @@
 //! What a comparison says of one cell: its arms, figures, latencies, lanes, and what may be said of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::cell::Cell;
@@ -7,7 +8,7 @@ use crate::bench::model::Term;
 use crate::bench::stats::{Interval, Ratio};
 
 /// What a cell is to the others of its group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// What the others are compared with.
@@ -19,7 +20,7 @@ pub enum Role {
 }
 
 /// A cell, its arms and what follows from them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct CellResult {
     /// What it is.
     pub cell: Cell,
@@ -50,7 +51,7 @@ pub struct CellResult {
 }
 
 /// One arm: a fresh process that did its jobs, was joined and verified.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Arm {
     /// Number of its block, from 1.
     pub block: usize,
@@ -107,7 +108,7 @@ pub struct Arm {
 }
 
 /// CPU time of an arm, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Cpu {
     /// The process that uploads and its worker processes, in user mode.
     pub client_user: f64,
@@ -126,7 +127,7 @@ pub struct Cpu {
 }
 
 /// Middle values over arms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Figures {
     /// Arms that count.
     pub arms: usize,
@@ -161,7 +162,7 @@ pub struct Figures {
 }
 
 /// What the model says of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Modelled {
     /// Time of one job, at least.
     pub makespan: f64,
@@ -174,7 +175,7 @@ pub struct Modelled {
 }
 
 /// Latencies of a cell.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Latencies {
     /// From taking a task to its outcome.
     pub service: Percentiles,
@@ -188,7 +189,7 @@ pub struct Latencies {
 }
 
 /// A distribution, merged from all workers and arms.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Values that it is made of.
     pub count: u64,
@@ -207,7 +208,7 @@ pub struct Percentiles {
 }
 
 /// Something that is wrong, or looks so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
@@ -220,7 +221,7 @@ pub struct Finding {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// No verdict.
@@ -230,7 +231,7 @@ pub enum Severity {
 }
 
 /// What may be said of a cell.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "verdict")]
 pub enum Verdict {
     /// The others are compared with it.
@@ -261,7 +262,7 @@ pub enum Verdict {
 }
 
 /// What workers did, looked at closely.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Lanes {
     /// Length of the run that is shown.
     pub wall: f64,
@@ -274,7 +275,7 @@ pub struct Lanes {
 }
 
 /// One worker.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Lane {
     /// Its number.
     pub worker: usize,
@@ -283,7 +284,7 @@ pub struct Lane {
 }
 
 /// One object in the hands of a worker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Span {
     /// When it was taken, after the begin.
     pub begin: f64,

@@ -4,6 +4,7 @@
 
 mod cells;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::profile::Profile;
@@ -21,7 +22,7 @@ pub const VERSION: u32 = 1;
 pub const SCHEMA: &str = "s3haul-bench";
 
 /// One run of the bench.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
@@ -56,7 +57,7 @@ pub struct Report {
 }
 
 /// The machine that everything ran on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Host {
     /// Model of the processor.
     pub cpu: String,
@@ -73,7 +74,7 @@ pub struct Host {
 }
 
 /// The server that was uploaded to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ServerInfo {
     /// `embedded`, `minio` or `endpoint`.
     pub kind: String,
@@ -88,7 +89,7 @@ pub struct ServerInfo {
 }
 
 /// What is the same in all cells of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Held {
     /// Checksum sent with each object.
     pub checksum: String,
@@ -103,7 +104,7 @@ pub struct Held {
 }
 
 /// One workload over one profile: cells that may be compared with each other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Group {
     /// What was uploaded.
     pub workload: WorkloadInfo,
@@ -124,7 +125,7 @@ pub struct Group {
 }
 
 /// An experiment of an old article, and what it published.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ArticleRow {
     /// Its number: `A1` to `E2`.
     pub id: String,
@@ -137,7 +138,7 @@ pub struct ArticleRow {
 }
 
 /// One published figure, and which of ours stands beside it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Published {
     /// What was timed, in the article's words.
     pub what: String,
@@ -150,7 +151,7 @@ pub struct Published {
 }
 
 /// A figure that stands beside a published one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
     /// Until everything was done.
@@ -163,7 +164,7 @@ pub enum Measure {
 }
 
 /// What was uploaded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct WorkloadInfo {
     /// Name as typed.
     pub name: String,
@@ -188,7 +189,7 @@ pub struct WorkloadInfo {
 }
 
 /// The way to the server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ProfileInfo {
     /// Which.
     pub name: Profile,
@@ -199,7 +200,7 @@ pub struct ProfileInfo {
 }
 
 /// One object at a time: what the model starts from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Pilot {
     /// Objects that were uploaded.
     pub objects: usize,
@@ -210,7 +211,7 @@ pub struct Pilot {
 }
 
 /// What identical cells differ by.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Noise {
     /// Ratios between this and its inverse mean nothing.
     pub factor: f64,
@@ -219,12 +220,20 @@ pub struct Noise {
 }
 
 /// A block in which others used the machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Disturbed {
     /// Its number, from 1.
     pub block: usize,
     /// How.
     pub reason: String,
+}
+
+/// The JSON schema of a report, as it is kept in `docs/bench-report.schema.json`.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Report);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema serialises");
+    text.push('\n');
+    text
 }
 
 impl Group {

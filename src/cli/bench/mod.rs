@@ -21,7 +21,7 @@ use super::{json, printer, signals};
 use crate::bench::page::page;
 use crate::bench::plan::Plan;
 use crate::bench::profile::Profile;
-use crate::bench::report::Report;
+use crate::bench::report::{Report, schema};
 use crate::bench::run::run as run_plan;
 use crate::bench::workload::WorkloadSpec;
 use crate::config::{ClientMode, Engine};
@@ -232,6 +232,8 @@ pub(super) struct BenchArgs {
 enum BenchCommand {
     /// List the experiments of the articles
     Presets,
+    /// Print the JSON schema of a report
+    Schema,
     Compare(compare::CompareArgs),
 }
 
@@ -240,6 +242,10 @@ pub(super) fn run(args: &BenchArgs, output: &OutputArgs) -> Result<ExitCode> {
     match &args.command {
         Some(BenchCommand::Presets) => {
             articles::list(output);
+            Ok(ExitCode::Done)
+        }
+        Some(BenchCommand::Schema) => {
+            printer::raw(schema().as_bytes());
             Ok(ExitCode::Done)
         }
         Some(BenchCommand::Compare(args)) => compare::run(args, output),

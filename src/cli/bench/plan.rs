@@ -22,6 +22,7 @@ const SWEPT: [usize; 8] = [16, 1, 2, 4, 8, 32, 64, 128];
 pub(super) struct CellName {
     strategy: Option<StrategyKind>,
     number: Option<usize>,
+    past_relay: bool,
 }
 
 impl CellName {
@@ -29,6 +30,7 @@ impl CellName {
         Self {
             strategy: Some(strategy),
             number: None,
+            past_relay: false,
         }
     }
 
@@ -37,6 +39,7 @@ impl CellName {
             return Cell::automatic();
         };
         let mut cell = Cell::new(strategy, concurrency);
+        cell.past_relay = self.past_relay;
         match strategy {
             StrategyKind::Async => cell.event_loops = self.number,
             StrategyKind::Hybrid => cell.processes = self.number,
@@ -59,10 +62,17 @@ impl FromStr for CellName {
             }
             None => (text, None),
         };
+        if name == "past-relay" {
+            return Ok(Self {
+                past_relay: true,
+                ..Self::of(StrategyKind::Sequential)
+            });
+        }
         if name == "auto" {
             return Ok(Self {
                 strategy: None,
                 number: None,
+                past_relay: false,
             });
         }
         let found = StrategyKind::ALL.into_iter().find(|kind| kind.name() == name);
@@ -81,6 +91,7 @@ impl FromStr for CellName {
         Ok(Self {
             strategy: Some(strategy),
             number,
+            past_relay: false,
         })
     }
 }

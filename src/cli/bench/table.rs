@@ -33,7 +33,10 @@ fn head(report: &Report) -> String {
     let server = &report.server;
     let place = match server.kind.as_str() {
         "endpoint" => format!("{} at {}", server.software, server.endpoint),
-        kind => format!("{kind}, started for this, data in {}", server.data_on),
+        kind => format!(
+            "{kind} ({}), started for this, data in {}",
+            server.software, server.data_on
+        ),
     };
     let mut lines = vec![format!(
         "s3haul {} against {place}; {}, {} cores, kernel {}",

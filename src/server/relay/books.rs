@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A rate is that of a request of at least so many bytes; smaller ones say nothing about it.
@@ -16,7 +17,7 @@ const LONGEST_MICROS: u64 = 600_000_000;
 const STRETCH: Duration = Duration::from_millis(100);
 
 /// Counts since the start or the last reset. Times are seconds, rates bytes a second; zero where nothing was seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct RelayCounters {
     /// Connections accepted.
     pub connections: u64,

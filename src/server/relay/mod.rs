@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -29,7 +30,7 @@ const SOCKET_BUFFER: u32 = 128 * 1024;
 const BACKLOG: u32 = 1024;
 
 /// Some answers come late.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Stall {
     /// One answer of so many.
     pub every: u64,
@@ -38,7 +39,7 @@ pub struct Stall {
 }
 
 /// What lies between client and server. Rates are bytes a second, times are seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Shape {
     /// Time that every answer is held back.
     pub latency: f64,
