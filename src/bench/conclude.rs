@@ -32,13 +32,14 @@ impl GroupRun<'_> {
             .map(|number| self.cell_result(number, &excluded, noise.as_ref(), disturbed))
             .collect();
         Group {
-            workload: self.workload.info.clone(),
+            workload: self.stage.workload.info.clone(),
             profile: ProfileInfo {
-                name: self.profile,
-                shape: self.profile.shape(),
+                name: self.stage.profile,
+                shape: self.stage.profile.shape(),
                 achieved: self.achieved,
             },
             pilot: (self.pilot.objects > 0).then_some(self.pilot),
+            ceilings: self.ceilings,
             noise,
             disturbed_blocks: self.disturbed,
             excludes_disturbed,
@@ -49,7 +50,12 @@ impl GroupRun<'_> {
 
     fn noise(&self, excluded: &[usize]) -> Option<Noise> {
         let twin = self.runners.iter().find(|runner| runner.role == Role::Twin)?;
-        let (ratio, _) = paired(&twin.arms, &self.runners[BASELINE].arms, excluded, self.plan.seed);
+        let (ratio, _) = paired(
+            &twin.arms,
+            &self.runners[BASELINE].arms,
+            excluded,
+            self.stage.plan.seed,
+        );
         let ratio = ratio.filter(|ratio| ratio.blocks >= 2)?;
         Some(Noise {
             factor: NoiseBand::of(&ratio).factor,
@@ -71,8 +77,8 @@ impl GroupRun<'_> {
             .iter()
             .filter(|arm| !excluded.contains(&arm.block) && !arm.makespans.is_empty())
             .collect();
-        let figures = figures(&counted, runner.objects, runner.jobs, self.plan.seed);
-        let (ratio, ratios) = paired(&runner.arms, &baseline.arms, excluded, self.plan.seed);
+        let figures = figures(&counted, runner.objects, runner.jobs, self.stage.plan.seed);
+        let (ratio, ratios) = paired(&runner.arms, &baseline.arms, excluded, self.stage.plan.seed);
         let ratio = ratio.filter(|_| runner.role != Role::Baseline);
         let findings = cell_findings(
             &self.cell_facts(runner, &counted, ratios, disturbed),
@@ -86,7 +92,7 @@ impl GroupRun<'_> {
                 Role::Baseline => Verdict::Baseline,
                 _ => Verdict::Twin,
             },
-            _ => verdict(findings, ratio.as_ref(), noise, self.plan.quick),
+            _ => verdict(findings, ratio.as_ref(), noise, self.stage.plan.quick),
         };
         CellResult {
             cell: runner.cell.clone(),
@@ -127,18 +133,18 @@ impl GroupRun<'_> {
             of_arms,
             shortest_arm,
             busy_share: shares.client_user + shares.client_system + shares.server + shares.relay,
-            is_shaped: self.profile.is_shaped(),
+            is_shaped: self.stage.profile.is_shaped(),
             in_flight: (in_flight, allowed),
             ratios,
             disturbed,
             disturbance: self.disturbed.first().map(|disturbed| disturbed.reason.clone()),
             on_battery: self.is_on_battery,
-            sends_nothing: self.workload.spec.sends_nothing,
+            sends_nothing: self.stage.workload.spec.sends_nothing,
         }
     }
 
     fn modelled(&self, runner: &Runner, figures: &Figures, counted: &[&Arm]) -> Option<Modelled> {
-        if self.workload.spec.sends_nothing || runner.requests.is_empty() {
+        if self.stage.workload.spec.sends_nothing || runner.requests.is_empty() {
             return None;
         }
         let job = ModelJob {
@@ -160,7 +166,7 @@ impl GroupRun<'_> {
         let own = per_request(used / objects as f64);
         modelled(
             &job,
-            &self.network,
+            &self.stage.network,
             &pilot,
             (own, machine_cores()),
             figures.makespan.estimate,

@@ -3,23 +3,21 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::arm::ArmSpec;
 use super::blocks::{BASELINE, order};
+use super::ceilings::ceilings;
 use super::cell::Cell;
-use super::figures::{ModelJob, least_makespan, network};
-use super::files::{Workload, write_list};
+use super::figures::network;
+use super::files::Workload;
 use super::ground::Ground;
 use super::host::machine_cores;
 use super::judge::disturbance;
 use super::lanes::lanes;
-use super::measure::{Measured, Task, arm_config};
-use super::model::Network;
+use super::measure::Measured;
 use super::plan::{GroupPlan, Plan};
-use super::profile::Profile;
-use super::recorder::quoted;
-use super::report::{ArticleRow, Disturbed, Lanes, Pilot, Role};
+use super::report::{ArticleRow, Ceilings, Disturbed, Lanes, Pilot, Role};
 use super::run::{Note, Watcher};
-use super::runner::{Runner, in_flight, requests};
+use super::runner::{Runner, in_flight};
+use super::stage::{Destination, Stage, UNCOUNTED};
 use crate::config::{Attention, ClientMode, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::RelayCounters;
@@ -37,22 +35,15 @@ const MOST_JOBS: usize = 400;
 
 /// See the module.
 pub(super) struct GroupRun<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) stage: Stage<'a>,
     pub(super) article: Option<ArticleRow>,
-    pub(super) workload: &'a Workload,
-    pub(super) profile: Profile,
-    pub(super) ground: Ground<'a>,
-    /// Directory for lists of files.
-    pub(super) lists: &'a Path,
-    /// Where all objects of this run go.
-    pub(super) prefix: String,
     pub(super) pilot: Pilot,
-    pub(super) network: Network,
     pub(super) achieved: Option<RelayCounters>,
+    pub(super) ceilings: Option<Ceilings>,
     pub(super) runners: Vec<Runner>,
     pub(super) disturbed: Vec<Disturbed>,
     /// Arms so far, in the whole run.
-    pub(super) order: usize,
+    order: usize,
     pub(super) is_on_battery: bool,
 }
 
@@ -83,16 +74,19 @@ impl<'a> GroupRun<'a> {
             .into_iter()
             .map(|(cell, role)| Runner::new(cell.clone(), role, workload.info.objects));
         Self {
-            network: network(profile.shape().as_ref(), None),
-            plan,
+            stage: Stage {
+                plan,
+                workload,
+                profile,
+                ground,
+                lists: site.lists,
+                prefix: site.prefix,
+                network: network(profile.shape().as_ref(), None),
+            },
             article: group.article.clone(),
-            workload,
-            profile,
-            ground,
-            lists: site.lists,
-            prefix: site.prefix,
             pilot: Pilot::default(),
             achieved: None,
+            ceilings: None,
             runners: runners.collect(),
             disturbed: Vec::new(),
             order: site.arms_before,
@@ -103,30 +97,34 @@ impl<'a> GroupRun<'a> {
     /// Measures everything. What was measured stays when it is stopped or fails: [`GroupRun::finish`] takes it.
     pub(super) fn measure(&mut self, blocks: usize, watcher: &mut dyn Watcher) -> Result<()> {
         self.pilot()?;
+        let is_thorough = !self.stage.plan.quick && !self.stage.workload.spec.sends_nothing;
         for number in 0..self.runners.len() {
             let seconds = self.predicted(&self.runners[number].cell);
             self.size(number, seconds)?;
         }
         // Not counted: files, caches and the server are as cold as they will never be again.
         for number in 0..self.runners.len() {
-            let measured = self.arm(number, 0, watcher)?;
+            let measured = self.arm(number, UNCOUNTED, watcher)?;
             if measured.result.is_some() {
                 self.size(number, measured.arm.seconds_per_object)?;
             }
         }
         self.make_twins_alike()?;
+        if is_thorough {
+            self.ceilings = Some(ceilings(&mut self.stage, &self.runners[BASELINE])?);
+        }
         for block in 1..=blocks {
             self.block(block, watcher)?;
-            self.ground.tidy_up(&self.prefix)?;
+            self.stage.ground.tidy_up(&self.stage.prefix)?;
         }
-        if !self.plan.quick && !self.workload.spec.sends_nothing {
+        if is_thorough {
             self.look_closely()?;
         }
         Ok(())
     }
 
     fn block(&mut self, block: usize, watcher: &mut dyn Watcher) -> Result<()> {
-        for number in order(self.plan.seed, block, self.runners.len()) {
+        for number in order(self.stage.plan.seed, block, self.runners.len()) {
             let measured = self.arm(number, block, watcher)?;
             let runner = &mut self.runners[number];
             if let Some(result) = &measured.result {
@@ -150,26 +148,23 @@ impl<'a> GroupRun<'a> {
 
     /// One arm more of each cell, not timed, in which every task says what it waited for.
     fn look_closely(&mut self) -> Result<()> {
-        for number in 0..self.runners.len() {
-            let mut runner = std::mem::replace(&mut self.runners[number], Runner::empty());
-            if runner.role != Role::Twin {
-                let jobs = std::mem::replace(&mut runner.jobs, 1);
-                let measured = self.arm_of(&runner, (&format!("lanes-{number:02}"), 0), Attention::Tasks);
-                runner.jobs = jobs;
-                runner.lanes = measured.as_ref().ok().and_then(lanes_of);
-                if let Err(error) = measured {
-                    self.runners[number] = runner;
-                    return Err(error);
-                }
+        for (number, runner) in self.runners.iter_mut().enumerate() {
+            if runner.role == Role::Twin {
+                continue;
             }
-            self.runners[number] = runner;
+            let jobs = std::mem::replace(&mut runner.jobs, 1);
+            let name = format!("lanes-{number:02}");
+            let to = (name.as_str(), UNCOUNTED);
+            let measured = self.stage.arm(runner, to, Attention::Tasks, &Destination::Server);
+            runner.jobs = jobs;
+            runner.lanes = lanes_of(&measured?);
         }
         Ok(())
     }
 
     /// A server that is gone ends the run: every arm after would only say so again.
     fn ensure_server(&self) -> Result<()> {
-        let Some(address) = self.ground.server.address else {
+        let Some(address) = self.stage.ground.server.address else {
             return Ok(());
         };
         std::net::TcpStream::connect(address).map(drop).map_err(|error| {
@@ -185,21 +180,30 @@ impl<'a> GroupRun<'a> {
             engine: self.runners[BASELINE].cell.engine,
             ..Cell::new(StrategyKind::Sequential, 1)
         };
-        let info = &self.workload.info;
+        let info = &self.stage.workload.info;
         let mean = info.bytes as f64 / info.objects as f64;
         let rounds = f64::from(info.extra_rounds);
         let guess = 0.001
-            + self.network.latency
-            + mean / self.network.per_connection.min(self.network.link).min(500e6)
+            + self.stage.network.latency
+            + mean
+                / self
+                    .stage
+                    .network
+                    .per_connection
+                    .min(self.stage.network.link)
+                    .min(500e6)
             + mean * rounds / 1e9;
         let objects = ((PILOT_SECONDS / guess) as usize)
             .clamp(4, 2_000)
             .min(info.objects);
         let mut runner = Runner::new(cell, Role::Candidate, info.objects);
-        if !self.workload.entries.is_empty() {
-            self.choose(&mut runner, objects, "pilot")?;
+        if !self.stage.workload.entries.is_empty() {
+            self.stage.choose(&mut runner, objects, "pilot")?;
         }
-        let measured = self.arm_of(&runner, ("pilot", 0), Attention::Requests)?;
+        let to = ("pilot", UNCOUNTED);
+        let measured = self
+            .stage
+            .arm(&runner, to, Attention::Requests, &Destination::Server)?;
         let Some(_) = measured.result else {
             let finding = measured.arm.findings.into_iter().next();
             let why = finding.map_or_else(String::new, |finding| finding.reason);
@@ -217,15 +221,15 @@ impl<'a> GroupRun<'a> {
             cpu_per_object: used / runner.objects as f64,
         };
         self.achieved = measured.relay;
-        self.network = network(self.profile.shape().as_ref(), self.achieved.as_ref());
+        self.stage.network = network(self.stage.profile.shape().as_ref(), self.achieved.as_ref());
         Ok(())
     }
 
     /// Seconds that `cell` will take for an object, as far as the pilot tells.
     fn predicted(&self, cell: &Cell) -> f64 {
-        let in_flight = in_flight(cell, self.workload.info.objects) as f64;
+        let in_flight = in_flight(cell, self.stage.workload.info.objects) as f64;
         let connect = if cell.client() == ClientMode::PerUpload {
-            self.network.connect
+            self.stage.network.connect
         } else {
             0.0
         };
@@ -235,78 +239,53 @@ impl<'a> GroupRun<'a> {
 
     /// Makes jobs of cell `number` of a length that says something, when one object takes `seconds`.
     fn size(&mut self, number: usize, seconds: f64) -> Result<()> {
-        let all = self.workload.info.objects;
+        let all = self.stage.workload.info.objects;
         let whole = seconds * all as f64;
-        let mut runner = std::mem::replace(&mut self.runners[number], Runner::empty());
+        let runner = &mut self.runners[number];
         let in_flight = in_flight(&runner.cell, all);
-        let objects =
-            if self.workload.spec.is_whole || self.workload.entries.is_empty() || whole <= LONGEST_JOB {
-                all
-            } else {
-                let few = (SHARE_SECONDS / seconds).ceil() as usize;
-                few.max(2 * in_flight).max(8).min(all)
-            };
+        let objects = if self.stage.workload.spec.is_whole
+            || self.stage.workload.entries.is_empty()
+            || whole <= LONGEST_JOB
+        {
+            all
+        } else {
+            let few = (SHARE_SECONDS / seconds).ceil() as usize;
+            few.max(2 * in_flight).max(8).min(all)
+        };
         let job_seconds = (seconds * objects as f64).max(1e-6);
-        runner.jobs = if self.plan.quick {
+        runner.jobs = if self.stage.plan.quick {
             1
         } else {
             ((ARM_SECONDS / job_seconds).ceil() as usize).clamp(1, MOST_JOBS)
         };
-        self.choose(&mut runner, objects, &format!("{number}"))?;
-        self.runners[number] = runner;
-        Ok(())
+        self.stage.choose(runner, objects, &number.to_string())
     }
 
     /// What is compared with itself has to be the same.
     fn make_twins_alike(&mut self) -> Result<()> {
         let (objects, jobs) = (self.runners[BASELINE].objects, self.runners[BASELINE].jobs);
-        for number in 0..self.runners.len() {
-            if self.runners[number].role == Role::Twin {
-                let mut twin = std::mem::replace(&mut self.runners[number], Runner::empty());
-                twin.jobs = jobs;
-                self.choose(&mut twin, objects, &format!("{number}"))?;
-                self.runners[number] = twin;
+        for (number, runner) in self.runners.iter_mut().enumerate() {
+            if runner.role == Role::Twin {
+                runner.jobs = jobs;
+                self.stage.choose(runner, objects, &number.to_string())?;
             }
         }
         Ok(())
     }
 
-    fn choose(&self, runner: &mut Runner, objects: usize, name: &str) -> Result<()> {
-        runner.entries = self.workload.selection(objects);
-        runner.objects = if runner.entries.is_empty() {
-            objects
-        } else {
-            runner.entries.len()
-        };
-        runner.list = (objects < self.workload.info.objects).then(|| {
-            self.lists
-                .join(format!("{}-{}-{name}", self.workload.info.id, self.profile))
-        });
-        if let Some(list) = &runner.list {
-            write_list(&runner.entries, list).map_err(|error| {
-                Error::new(ErrorKind::Internal, "a list of files cannot be written").with_source(error)
-            })?;
-        }
-        runner.requests = requests(&runner.entries, self.workload);
-        runner.in_flight = in_flight(&runner.cell, runner.objects);
-        Ok(())
-    }
-
     fn arm(&mut self, number: usize, block: usize, watcher: &mut dyn Watcher) -> Result<Measured> {
-        let runner = std::mem::replace(&mut self.runners[number], Runner::empty());
+        let runner = &self.runners[number];
         watcher.notify(&Note::Arm {
             block,
             label: runner.cell.label(),
         });
         let began = Instant::now();
-        let measured = self.arm_of(
-            &runner,
-            (&format!("{block:03}-{number:02}"), block),
-            Attention::Requests,
-        );
-        self.runners[number] = runner;
-        let mut measured = measured?;
-        if block > 0 {
+        let name = format!("{block:03}-{number:02}");
+        let to = (name.as_str(), block);
+        let mut measured = self
+            .stage
+            .arm(runner, to, Attention::Requests, &Destination::Server)?;
+        if block != UNCOUNTED {
             self.order += 1;
             measured.arm.block = block;
             measured.arm.order = self.order;
@@ -317,58 +296,9 @@ impl<'a> GroupRun<'a> {
         Ok(measured)
     }
 
-    fn arm_of(
-        &mut self,
-        runner: &Runner,
-        (name, block): (&str, usize),
-        attention: Attention,
-    ) -> Result<Measured> {
-        let prefix = format!("{}{}-{name}/", self.prefix, self.profile);
-        let mut config = arm_config(&runner.cell, &self.workload.spec, &self.ground);
-        config.transfer.attention = attention;
-        let job = ModelJob {
-            cell: &runner.cell,
-            requests: &runner.requests,
-            in_flight: runner.in_flight,
-        };
-        let task = Task {
-            cell: &runner.cell,
-            spec: ArmSpec {
-                bucket: self.ground.bucket.name().to_owned(),
-                prefix,
-                root: self.workload.root.clone(),
-                list: runner.list.clone(),
-                jobs: runner.jobs,
-                config,
-                objects_csv: self.plan.objects_csv.clone().filter(|_| block > 0),
-                csv_fields: self.csv_fields(runner, block),
-            },
-            entries: &runner.entries,
-            objects: runner.objects,
-            least_makespan: if self.workload.spec.sends_nothing {
-                0.0
-            } else {
-                least_makespan(&job, &self.network)
-            },
-            expects_errors: self.workload.spec.expects_errors,
-            sends_nothing: self.workload.spec.sends_nothing,
-        };
-        self.ground.measure(&task)
-    }
-
-    fn csv_fields(&self, runner: &Runner, block: usize) -> String {
-        [
-            quoted(&self.workload.info.name),
-            self.profile.name().to_owned(),
-            quoted(&runner.cell.label()),
-            block.to_string(),
-        ]
-        .join(",")
-    }
-
     /// Removes what was uploaded, where that is to be done.
     pub(super) fn clean(&self) -> Result<()> {
-        self.ground.clean(&self.prefix)
+        self.stage.ground.clean(&self.stage.prefix)
     }
 
     /// Arms that were measured in the whole run so far.

@@ -15,8 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::arm::{ArmSpec, serve_arm};
 use crate::error::{Error, ErrorKind, Result};
-use crate::server::{EmbeddedServer, FaultPlan, Relay, RelayConfig, RelayCounters, ServerConfig};
+use crate::server::{
+    DiscardConfig, DiscardServer, EmbeddedServer, FaultPlan, Relay, RelayConfig, RelayCounters, ServerConfig,
+};
 
+/// Time that a server may take to start.
+pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
 /// How often somebody who waits looks whether the run was stopped.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -35,6 +39,8 @@ pub(super) enum Role {
         secret_key: String,
         faults: Option<FaultPlan>,
     },
+    /// A null sink. It says [`Serving`].
+    Sink,
     /// Another program. It says its [`Pid`].
     Program {
         program: PathBuf,
@@ -109,6 +115,15 @@ pub fn helper_main(mut input: impl BufRead, mut output: impl Write) -> Result<()
             say(&mut output, &Serving { address });
             wait_for_end(input);
             server.shutdown();
+            Ok(())
+        }
+        Role::Sink => {
+            let sink = DiscardServer::start(&DiscardConfig::default())
+                .map_err(|error| internal("the sink cannot start").with_source(error))?;
+            let address = sink.address().to_string();
+            say(&mut output, &Serving { address });
+            wait_for_end(input);
+            sink.shutdown();
             Ok(())
         }
         Role::Program {

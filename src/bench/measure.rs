@@ -10,7 +10,6 @@ use super::helper::{Helper, Role};
 use super::host::{MachineTime, process_time};
 use super::judge::{ArmFacts, JobFacts, arm_findings, invalid};
 use super::report::{Arm, Cpu, Finding};
-use crate::config::{Attention, Config, Engine};
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::report::Ending;
 use crate::server::RelayCounters;
@@ -84,7 +83,7 @@ impl Ground<'_> {
             .as_mut()
             .map(|shaper| shaper.reset(&cancel))
             .transpose()?
-            .filter(|_| !task.cell.past_relay);
+            .filter(|_| !task.cell.past_relay && !task.sends_nothing);
         let mut measured = match answer {
             Ok(FromArm::Done(result)) => {
                 let arm = self.arm(task, &result, (&before, &after), relay.as_ref());
@@ -137,7 +136,7 @@ impl Ground<'_> {
         let facts = ArmFacts {
             least_makespan: task.least_makespan,
             connections_at_relay: relay.map(|relay| relay.connections),
-            bytes_at_relay: relay.filter(|_| !task.sends_nothing).map(|relay| relay.bytes_up),
+            bytes_at_relay: relay.map(|relay| relay.bytes_up),
             bytes,
             expects_errors: task.expects_errors,
             sends_nothing: task.sends_nothing,
@@ -249,37 +248,4 @@ fn cpu(result: &ArmResult, before: &Books, after: &Books) -> Cpu {
         idle: after.machine.idle - before.machine.idle,
         steal: after.machine.steal - before.machine.steal,
     }
-}
-
-/// Settings for an arm of `cell`.
-pub(super) fn arm_config(
-    cell: &Cell,
-    workload: &super::workload::WorkloadSpec,
-    ground: &Ground<'_>,
-) -> Config {
-    let mut config = Config {
-        store: ground.store_settings(cell),
-        run: cell.run_settings(),
-        ..Config::default()
-    };
-    config.store.engine = if workload.sends_nothing {
-        Engine::Null
-    } else {
-        cell.engine
-    };
-    config.transfer.part_size = workload.part_size;
-    config.transfer.multipart_threshold = workload.multipart_threshold;
-    config.transfer.memory = config
-        .transfer
-        .memory
-        .max(workload.part_size)
-        .max(workload.multipart_threshold);
-    config.transfer.extra_rounds = workload.extra_rounds;
-    config.transfer.verify = cell.verify();
-    config.transfer.attention = Attention::Requests;
-    if !workload.expects_errors {
-        // A request that is tried again is no measurement; that it was is found out all the same.
-        config.transfer.retry.retries = 1;
-    }
-    config
 }

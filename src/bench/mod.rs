@@ -8,6 +8,7 @@
 
 pub mod arm;
 mod blocks;
+mod ceilings;
 pub mod cell;
 pub mod compare;
 mod conclude;
@@ -32,6 +33,7 @@ pub mod run;
 mod runner;
 pub mod servers;
 mod shaper;
+mod stage;
 pub mod stats;
 mod verify;
 pub mod workload;

@@ -41,11 +41,6 @@ impl Runner {
             lanes: None,
         }
     }
-
-    /// What stands in for a runner that is in somebody's hands.
-    pub(super) fn empty() -> Self {
-        Self::new(Cell::automatic(), Role::Candidate, 0)
-    }
 }
 
 /// Requests that `cell` has in flight for `objects` objects.

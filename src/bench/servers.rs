@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::files::room;
-use super::helper::{Helper, Pid, Role, Serving};
+use super::helper::{Helper, Pid, Role, START_LIMIT, Serving};
 use super::host::listener_on;
 use super::report::ServerInfo;
 use crate::config::{Config, FixedCredentials, Secret, StoreSettings};
@@ -19,8 +19,6 @@ use crate::pipeline::connect;
 use crate::server::{FaultAction, FaultPlan, FaultRule};
 use crate::store::explain;
 
-/// Time that a server may take to start.
-const START_LIMIT: Duration = Duration::from_secs(30);
 /// Memory file systems are used from this much room on.
 const ROOM_IN_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 

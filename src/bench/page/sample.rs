@@ -139,6 +139,7 @@ pub(super) fn group(workload: &str, profile: Profile, cells: Vec<Cell>) -> Group
             seconds_per_object: 0.026_9,
             cpu_per_object: 0.000_61,
         }),
+        ceilings: None,
         noise,
         disturbed_blocks: Vec::new(),
         excludes_disturbed: true,

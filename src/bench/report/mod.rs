@@ -112,6 +112,8 @@ pub struct Group {
     pub profile: ProfileInfo,
     /// One object at a time, before everything else; none where nothing is sent.
     pub pilot: Option<Pilot>,
+    /// What the baseline does without a server; none where nothing is sent, and in quick runs.
+    pub ceilings: Option<Ceilings>,
     /// What the baseline compared with itself shows; none before two blocks are done.
     pub noise: Option<Noise>,
     /// Blocks in which others used the machine.
@@ -208,6 +210,15 @@ pub struct Pilot {
     pub seconds_per_object: f64,
     /// CPU time of client, server and relay for one.
     pub cpu_per_object: f64,
+}
+
+/// Objects a second of the baseline without a server: what comes close to them cannot be told apart. None when it failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Ceilings {
+    /// Files are read and summed, and nothing is sent.
+    pub nowhere: Option<f64>,
+    /// Requests go over loopback to a sink that throws them away, without a relay.
+    pub discarded: Option<f64>,
 }
 
 /// What identical cells differ by.

@@ -306,9 +306,7 @@ fn show(report: &Report, args: &BenchArgs, output: &OutputArgs) {
     if let Some(text) = articles::beside_published(report) {
         printer::data(&format!("\n{text}"));
     }
-    if args.sweep {
-        for line in sweep::knees(report) {
-            printer::data(&line);
-        }
+    for line in sweep::knees(report, args.sweep) {
+        printer::data(&line);
     }
 }

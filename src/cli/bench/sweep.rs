@@ -6,9 +6,17 @@ use crate::bench::report::{CellResult, Group, Report, Role, Verdict};
 use crate::bench::stats::Interval;
 use crate::units::grouped;
 
-/// A line or two for each strategy of each group.
-pub(super) fn knees(report: &Report) -> Vec<String> {
-    report.groups.iter().flat_map(of_group).collect()
+/// Numbers in flight that make up a sweep, whether it was asked for or not.
+const A_SWEEP: usize = 4;
+
+/// A line or two for each strategy of each group that was swept; all of them when a sweep was `asked_for`.
+pub(super) fn knees(report: &Report, asked_for: bool) -> Vec<String> {
+    let least = if asked_for { 2 } else { A_SWEEP };
+    report
+        .groups
+        .iter()
+        .flat_map(|group| of_group(group, least))
+        .collect()
 }
 
 /// Everything but the number in flight.
@@ -19,7 +27,7 @@ fn family(cell: &Cell) -> Cell {
     }
 }
 
-fn of_group(group: &Group) -> Vec<String> {
+fn of_group(group: &Group, least: usize) -> Vec<String> {
     let counted = |cell: &&CellResult| {
         cell.role != Role::Twin
             && cell.cell.concurrency.is_some()
@@ -38,7 +46,7 @@ fn of_group(group: &Group) -> Vec<String> {
         .filter_map(|own| {
             let members: Vec<_> = cells.iter().filter(|cell| family(&cell.cell) == *own).collect();
             let points: Vec<(usize, Interval)> = members.iter().filter_map(|cell| point(cell)).collect();
-            (points.len() > 1).then(|| line(&place, &members, &points))
+            (points.len() >= least).then(|| line(&place, &members, &points))
         })
         .collect()
 }

@@ -82,8 +82,44 @@ fn group(group: &Group) -> String {
         }
     }
     lines.push(table.to_string());
+    lines.extend(checks(group));
     lines.extend(notes(group));
     lines.join("\n")
+}
+
+/// Figures that have to agree with each other, of the arms of the last block: requests in flight by Little's law, and what
+/// the relay saw beside what was uploaded.
+fn checks(group: &Group) -> Vec<String> {
+    let of_cell = |cell: &CellResult| {
+        let arm = cell.arms.last().filter(|_| cell.role != Role::Twin)?;
+        let mut line = format!(
+            "{} {:.2} of {}",
+            cell.label, arm.mean_in_flight, arm.peak_in_flight
+        );
+        if arm.answers > 0 {
+            line += &format!(
+                ", {} answers for {}, {} for {}",
+                grouped(arm.answers),
+                grouped((cell.objects_per_job * cell.jobs_per_arm) as u64),
+                ByteSize(arm.bytes_at_relay),
+                ByteSize(arm.bytes)
+            );
+        }
+        Some(line)
+    };
+    let lines: Vec<String> = group.cells.iter().filter_map(of_cell).collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    let relay = if group.profile.achieved.is_some() {
+        "; what the relay saw for what was uploaded"
+    } else {
+        ""
+    };
+    vec![format!(
+        "checks: in flight, mean of most{relay}: {}",
+        lines.join("; ")
+    )]
 }
 
 /// Noise, blocks, and what the way to the server turned out to be.
@@ -105,6 +141,16 @@ fn ground(group: &Group) -> String {
             "disturbed, too many to leave out"
         };
         line += &format!(", {} {fate} ({})", group.disturbed_blocks.len(), first.reason);
+    }
+    let ceilings = group
+        .ceilings
+        .and_then(|ceilings| ceilings.nowhere.zip(ceilings.discarded));
+    if let Some((nowhere, discarded)) = ceilings {
+        line += &format!(
+            "; ceilings {} objects/s sent nowhere, {} into a sink",
+            grouped(nowhere as u64),
+            grouped(discarded as u64)
+        );
     }
     if let Some(achieved) = group
         .profile
@@ -146,7 +192,10 @@ fn row(cell: &CellResult) -> Vec<String> {
     let millis = |seconds: Option<f64>| seconds.map_or_else(none, |seconds| format!("{:.1}", seconds * 1e3));
     let service = &cell.latencies.service;
     let bound = cell.model.as_ref().map_or_else(none, |model| {
-        format!("{:.0} % {}", model.reached * 100.0, term(model.term))
+        let knee = model
+            .knee
+            .map_or_else(String::new, |knee| format!(", N* {knee:.0}"));
+        format!("{:.0} % {}{knee}", model.reached * 100.0, term(model.term))
     });
     vec![
         label,
@@ -156,7 +205,10 @@ fn row(cell: &CellResult) -> Vec<String> {
         verdict,
         grouped(figures.objects_per_second as u64),
         format!("{:.1}", figures.bytes_per_second / 1_048_576.0),
-        format!("{} / {}", millis(service.p50), millis(service.p95)),
+        match service.p95 {
+            Some(_) => format!("{} / {}", millis(service.p50), millis(service.p95)),
+            None => format!("{} / n too small", millis(service.p50)),
+        },
         format!("{:.3}", figures.client_cpu_per_object * 1e3),
         ByteSize(figures.peak_rss_bytes).to_string(),
         format!("{:.0}", figures.connections),
