@@ -149,7 +149,7 @@ pub struct FileRecord {
     pub parts: u32,
     /// Times the upload was begun: 1 unless the file changed while it was read.
     pub attempts: u32,
-    /// When it was found; known in the process of the run only.
+    /// When it was found; known in the process of the run only, and if anybody wants to know.
     #[serde(skip)]
     pub found: Option<Instant>,
     /// When a worker took its first task; none if nobody did.

@@ -168,6 +168,7 @@ pub(super) fn network(shape: Option<&Shape>, achieved: Option<&RelayCounters>) -
         per_connection,
         link: unlimited(shape.link),
         request_rate: unlimited(shape.request_rate),
+        stall: shape.stall.map(|stall| (stall.every, stall.seconds)),
     }
 }
 

@@ -174,6 +174,17 @@ impl Ground<'_> {
                 .map(|summary| summary.workers.peak_in_flight)
                 .max()
                 .unwrap_or(0),
+            peak_held_bytes: summaries()
+                .map(|summary| summary.peak_held_bytes)
+                .max()
+                .unwrap_or(0),
+            queue_peak: summaries()
+                .map(|summary| summary.queue.peak_items)
+                .max()
+                .unwrap_or(0),
+            feeder_blocked: summaries()
+                .map(|summary| summary.queue.feeder_blocked.as_secs_f64())
+                .sum(),
             workers: jobs.iter().map(|job| job.workers).max().unwrap_or(0),
             workers_busy: summaries()
                 .map(|summary| summary.workers.workers_pulling)

@@ -20,6 +20,8 @@ pub struct Network {
     pub link: f64,
     /// Requests a second that the server takes; infinite without a limit.
     pub request_rate: f64,
+    /// One request of so many is held up for so many seconds more; none is when this is none.
+    pub stall: Option<(u64, f64)>,
 }
 
 /// The machine that everything runs on.
@@ -85,7 +87,13 @@ pub fn bound(work: &Work<'_>, network: &Network, machine: &Machine) -> Option<Bo
     let bytes: f64 = work.sizes.iter().map(|size| *size as f64).sum();
     let longest = work.sizes.iter().max().map_or(0.0, |size| *size as f64);
     let connecting = work.new_connections as f64 * network.connect;
-    let waiting = count * work.round_trips * network.latency + connecting;
+    let (stalls, stall) = match network.stall {
+        Some((every, seconds)) if work.sizes.len() as u64 >= every => {
+            (work.sizes.len() as u64 / every, seconds)
+        }
+        _ => (0, 0.0),
+    };
+    let waiting = count * work.round_trips * network.latency + connecting + stalls as f64 * stall;
     let service = waiting + bytes / network.per_connection;
     // Where each has a connection of its own, so has the longest.
     let own_connect = if work.new_connections >= work.sizes.len() {
@@ -93,7 +101,8 @@ pub fn bound(work: &Work<'_>, network: &Network, machine: &Machine) -> Option<Bo
     } else {
         0.0
     };
-    let longest_service = work.round_trips * network.latency + own_connect + longest / network.per_connection;
+    let waiting_of_one = work.round_trips * network.latency + own_connect + stall;
+    let longest_service = waiting_of_one + longest / network.per_connection;
     let of_service = if waiting >= bytes / network.per_connection {
         Term::Latency
     } else {
@@ -126,6 +135,7 @@ mod tests {
         per_connection: f64::INFINITY,
         link: f64::INFINITY,
         request_rate: f64::INFINITY,
+        stall: None,
     };
     const IDLE: Machine = Machine {
         cores: 2.0,
@@ -247,6 +257,24 @@ mod tests {
         };
         let bound = on_idle(&work(&uneven, 8), &network);
         assert_eq!(bound.term, Term::Tail);
+    }
+
+    /// One of a hundred is 2 s late: one at a time it adds up, ten at a time it is the tail.
+    #[test]
+    fn a_stall_adds_up_or_is_the_tail() {
+        let sizes = [4096; 100];
+        let network = Network {
+            latency: 0.025,
+            stall: Some((100, 2.0)),
+            ..FREE
+        };
+        let one = on_idle(&work(&sizes, 1), &network);
+        assert!((one.makespan - 4.5).abs() < 1e-9, "{one:?}");
+        let ten = on_idle(&work(&sizes, 10), &network);
+        assert!((ten.makespan - 2.025).abs() < 1e-9, "{ten:?}");
+        assert_eq!(ten.term, Term::Tail);
+        let few = on_idle(&work(&sizes[..99], 10), &network);
+        assert!(few.makespan < 0.3, "{few:?}");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use super::input::{PatientReader, own_outputs};
 use super::outlet::{Outlet, Way};
 use super::{Input, UploadRequest};
-use crate::config::{StrategyKind, TransferSettings};
+use crate::config::{Attention, StrategyKind, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason};
 use crate::plan::{Looks, Shape, StreamParts, UploadReason, shape};
@@ -201,7 +202,11 @@ impl Feeder<'_> {
 
     fn ticket(&self, path: &Path, key: &str, encoded: bool, size_bytes: u64) -> Ticket {
         let (events, cancel) = (self.run.events.clone(), self.run.cancel.clone());
-        Ticket::new(path, key, encoded, size_bytes, events, cancel)
+        let mut ticket = Ticket::new(path, key, encoded, size_bytes, events, cancel);
+        if self.settings.attention >= Attention::Requests {
+            ticket.note(|record| record.found = Some(Instant::now()));
+        }
+        ticket
     }
 
     fn file(&mut self, mut file: SourceFile) {

@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::transfer::EventSender;
 
 /// Events that may wait for the collector.
-const BACKLOG: usize = 16_384;
+const BACKLOG: usize = 4_096;
 /// The collector lets events gather for this long.
 const INTERVAL: Duration = Duration::from_millis(20);
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{BucketPolicy, Config, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DETAIL, Event};
-use crate::queue;
+use crate::queue::{self, Pressure};
 use crate::report::{Collector, Ending, Phases, RunSummary};
 use crate::source::{Filter, S3Url};
 use crate::store::{
@@ -211,6 +211,8 @@ fn phases(started: &Started, began: Instant, evidence: &Evidence) -> Phases {
 
 /// What is known when the workers have ended and before their context goes.
 struct Ended {
+    queue: Pressure,
+    peak_held_bytes: u64,
     request_times: Option<RequestTimes>,
     phases: Phases,
     ending: Ending,
@@ -244,7 +246,10 @@ impl Ended {
             .children
             .iter()
             .filter_map(|child| child.request_times.as_ref());
+        let held_by_children: u64 = workers.children.iter().map(|child| child.peak_held_bytes).sum();
         Self {
+            queue: context.tasks.pressure(),
+            peak_held_bytes: context.transfer.peak_held_bytes() + held_by_children,
             request_times: connector.request_times().map(|times| times.and(of_children)),
             phases,
             ending,
@@ -381,6 +386,8 @@ fn summarise(
         started_at: started.at.to_string(),
         elapsed: started.instant.elapsed(),
         phases: ended.phases,
+        queue: ended.queue,
+        peak_held_bytes: ended.peak_held_bytes,
         request_times: ended.request_times,
         service_time: collector.service_time(),
         totals: collector.totals,

@@ -8,8 +8,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+
+use crate::event::seconds;
 
 /// Items that change hands under one lock.
 const TOGETHER: usize = 32;
@@ -27,6 +31,18 @@ struct State<T> {
     receivers: usize,
     /// The feeder waits for room.
     is_blocked: bool,
+    pressure: Pressure,
+}
+
+/// Whether feeder or workers had to wait: what is never full is fed too slowly, what blocks its feeder is worked off too
+/// slowly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pressure {
+    /// Most items that waited at one time.
+    pub peak_items: usize,
+    /// Time that the feeder waited for room.
+    #[serde(with = "seconds")]
+    pub feeder_blocked: Duration,
 }
 
 struct Shared<T> {
@@ -98,6 +114,7 @@ pub fn bounded<T: Weigh>(items: usize, bytes: usize) -> (Sender<T>, Receiver<T>)
             closed: false,
             receivers: 1,
             is_blocked: false,
+            pressure: Pressure::default(),
         }),
         room: Condvar::new(),
         filled: Notify::new(),
@@ -137,7 +154,9 @@ impl<T: Weigh> Sender<T> {
             while state.receivers > 0 && !shared.fits(&state, weight) {
                 state.is_blocked = true;
                 shared.filled.notify_waiters();
+                let began = Instant::now();
                 state = shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.pressure.feeder_blocked += began.elapsed();
             }
             if state.receivers == 0 {
                 // Dropping the others may need this queue again.
@@ -147,6 +166,7 @@ impl<T: Weigh> Sender<T> {
             state.bytes += weight;
             state.items.push_back((weight, item));
         }
+        state.pressure.peak_items = state.pressure.peak_items.max(state.items.len());
         drop(state);
         shared.filled.notify_waiters();
         Ok(())
@@ -194,6 +214,11 @@ impl<T> Receiver<T> {
         let mut state = self.0.state();
         let fair = state.items.len() / (4 * takers.max(1));
         hand.extend((0..fair.clamp(1, TOGETHER)).map_while(|_| self.take(&mut state)));
+    }
+
+    /// Whether anybody had to wait so far.
+    pub fn pressure(&self) -> Pressure {
+        self.0.state().pressure
     }
 
     fn take(&self, state: &mut State<T>) -> Option<T> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ClientMode, StrategyKind};
 use crate::event::{FileRecord, SkipReason, seconds};
+use crate::queue::Pressure;
 use crate::strategy::WorkersSummary;
 use crate::timing::RequestTimes;
 
@@ -123,6 +124,12 @@ pub struct RunSummary {
     pub skipped_by_reason: BTreeMap<SkipReason, u64>,
     /// Service times.
     pub service_time: ServiceTime,
+    /// Whether feeder or workers had to wait for each other.
+    #[serde(default)]
+    pub queue: Pressure,
+    /// Most bytes of content that were held at one time, by all processes of the run.
+    #[serde(default)]
+    pub peak_held_bytes: u64,
     /// What requests waited for; none when nobody wanted to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_times: Option<RequestTimes>,

@@ -90,7 +90,11 @@ pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) 
         cancel: CancellationToken::new(),
         evidence: Arc::new(Evidence::new(init.config.transfer.attention)),
     };
-    let (cancel, evidence) = (child.cancel.clone(), child.evidence.clone());
+    let (cancel, evidence, held_by) = (
+        child.cancel.clone(),
+        child.evidence.clone(),
+        child.transfer.clone(),
+    );
     std::thread::scope(|scope| {
         let threads = init.threads.max(1);
         let workers =
@@ -106,7 +110,7 @@ pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) 
         drop(running);
         outcome.unwrap_or_else(|_| Err(broken("a thread panicked")))
     })?;
-    say(&output, &FromChild::Bye(usage(&connector, &evidence)));
+    say(&output, &FromChild::Bye(usage(&connector, &held_by, &evidence)));
     Ok(())
 }
 
@@ -117,13 +121,14 @@ fn beat(output: &Output, ended: &mpsc::Receiver<()>) {
     }
 }
 
-fn usage(connector: &Connector, evidence: &Evidence) -> ChildUsage {
+fn usage(connector: &Connector, transfer: &TransferShared, evidence: &Evidence) -> ChildUsage {
     ChildUsage {
         pid: crate::usage::process_id(),
         cpu_seconds: crate::usage::cpu_seconds(),
         peak_rss_bytes: crate::usage::peak_rss_bytes(),
         connections_opened: connector.connections_opened(),
         exited_cleanly: true,
+        peak_held_bytes: transfer.peak_held_bytes(),
         request_times: connector.request_times(),
         spans: evidence.summary().spans,
     }

@@ -28,6 +28,9 @@ pub struct ChildUsage {
     /// It ended by itself with success; set by the parent, which reaped it.
     #[serde(default)]
     pub exited_cleanly: bool,
+    /// Most bytes of content that it held at one time.
+    #[serde(default)]
+    pub peak_held_bytes: u64,
     /// What its requests waited for; none when nobody wanted to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_times: Option<RequestTimes>,

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -25,6 +25,8 @@ pub struct TransferShared {
     pub(super) connector: Connector,
     budget: Arc<Semaphore>,
     budget_units: u32,
+    /// Most units that were held at one time.
+    peak_units: AtomicUsize,
     batches_failed: AtomicBool,
     /// Device and inode of what this run itself writes.
     own_outputs: Vec<(u64, u64)>,
@@ -45,6 +47,7 @@ impl TransferShared {
             connector,
             budget,
             budget_units,
+            peak_units: AtomicUsize::new(0),
             batches_failed: AtomicBool::new(false),
             own_outputs,
         })
@@ -55,11 +58,15 @@ impl TransferShared {
         let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES))
             .unwrap_or(u32::MAX)
             .min(self.budget_units);
-        self.budget
-            .clone()
-            .acquire_many_owned(units)
-            .await
-            .expect("the budget is never closed")
+        let held = self.budget.clone().acquire_many_owned(units).await;
+        let held_units = (self.budget_units as usize).saturating_sub(self.budget.available_permits());
+        self.peak_units.fetch_max(held_units, Ordering::Relaxed);
+        held.expect("the budget is never closed")
+    }
+
+    /// Most bytes of content that were held at one time.
+    pub fn peak_held_bytes(&self) -> u64 {
+        self.peak_units.load(Ordering::Relaxed) as u64 * BUDGET_UNIT_BYTES
     }
 
     /// The budget in bytes.

@@ -54,7 +54,7 @@ impl Ticket {
             expected_bytes: size_bytes,
             parts: 0,
             attempts: 1,
-            found: Some(Instant::now()),
+            found: None,
             begun: None,
             elapsed: std::time::Duration::ZERO,
             worker: WorkerId {

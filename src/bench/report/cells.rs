@@ -93,6 +93,12 @@ pub struct Arm {
     pub mean_in_flight: f64,
     /// Most tasks in hand at once.
     pub peak_in_flight: usize,
+    /// Most bytes of content that were held at one time.
+    pub peak_held_bytes: u64,
+    /// Most tasks that waited in the queue at one time.
+    pub queue_peak: usize,
+    /// Time that the walk waited for room in the queue, all jobs together: workers are the limit, not the walk.
+    pub feeder_blocked: f64,
     /// Workers that had begun.
     pub workers: usize,
     /// Workers that took at least one task.

@@ -1,6 +1,6 @@
 //! The presets: listed, and their published figures beside ours.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
 use super::super::json;
@@ -40,7 +40,7 @@ pub(super) fn beside_published(report: &Report) -> Option<String> {
     }
     let mut table = Table::new();
     table
-        .load_style(UTF8_HORIZONTAL_ONLY)
+        .load_style(UTF8_BORDERS_ONLY)
         .set_header(["", "what was timed", "published", "ours", "by"]);
     let mut sentences = Vec::new();
     for (group, article) in rows {
@@ -68,10 +68,12 @@ pub(super) fn beside_published(report: &Report) -> Option<String> {
 }
 
 fn seconds(seconds: f64) -> String {
-    if seconds < 0.1 {
-        return format!("{:.1} ms", seconds * 1e3);
+    let millis = seconds * 1e3;
+    match seconds {
+        _ if seconds < 0.1 => format!("{millis:.1} ms"),
+        _ if seconds < 1.0 => format!("{millis:.0} ms"),
+        _ => format!("{seconds:.2} s"),
     }
-    format!("{seconds:.2} s")
 }
 
 fn ours(group: &Group, published: &Published) -> String {

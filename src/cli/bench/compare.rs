@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
 use super::super::exit_code::ExitCode;
@@ -77,7 +77,7 @@ fn print_json(row: &Row) {
 
 fn print_text(comparison: &Comparison) {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+    table.load_style(UTF8_BORDERS_ONLY).set_header([
         "",
         "cell",
         "ms/obj, first",

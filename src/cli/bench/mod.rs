@@ -37,7 +37,7 @@ Examples:
   s3haul bench --report A.json --html A.html    everything that was measured, and a page of it
 
 Strategies: sequential, threads, chunked, thread-per-file, async, processes, hybrid, auto (what cp chooses). async:1 is on
-one event loop, hybrid:4 in four processes. Workloads: tiny, inline-step, mixed, large, large:put, cpu, cpu:ROUNDS, errors,
+one event loop, hybrid:4 in four processes, past-relay:threads does without the relay. Workloads: tiny, inline-step, mixed, large, large:put, cpu, cpu:ROUNDS, errors,
 read, or a directory. Profiles: raw, relay, lan, region, s3-doc, far, capped, stall, article.";
 
 /// `--engine` as typed; what is compared has to be said, so there is no choice of the program's.

@@ -38,8 +38,10 @@ impl CellName {
         let Some(strategy) = self.strategy else {
             return Cell::automatic();
         };
-        let mut cell = Cell::new(strategy, concurrency);
-        cell.past_relay = self.past_relay;
+        let mut cell = Cell {
+            past_relay: self.past_relay,
+            ..Cell::new(strategy, concurrency)
+        };
         match strategy {
             StrategyKind::Async => cell.event_loops = self.number,
             StrategyKind::Hybrid => cell.processes = self.number,
@@ -53,6 +55,12 @@ impl FromStr for CellName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(rest) = text.strip_prefix("past-relay:") {
+            return Ok(Self {
+                past_relay: true,
+                ..rest.parse()?
+            });
+        }
         let (name, number) = match text.split_once(':') {
             Some((name, number)) => {
                 let parsed = number.parse().ok().filter(|number| *number > 0);
@@ -62,12 +70,6 @@ impl FromStr for CellName {
             }
             None => (text, None),
         };
-        if name == "past-relay" {
-            return Ok(Self {
-                past_relay: true,
-                ..Self::of(StrategyKind::Sequential)
-            });
-        }
         if name == "auto" {
             return Ok(Self {
                 strategy: None,
@@ -254,6 +256,10 @@ mod tests {
         assert_eq!(cell("hybrid:4").processes, Some(4));
         assert_eq!(cell("sequential").concurrency, Some(1));
         assert_eq!(cell("auto"), Cell::automatic());
+        assert_eq!(
+            cell("past-relay:threads"),
+            Cell::new(StrategyKind::Threads, 16).past_relay()
+        );
         for wrong in ["threads:4", "async:0", "async:x", "fibers"] {
             assert!(wrong.parse::<CellName>().is_err(), "{wrong}");
         }

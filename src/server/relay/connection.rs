@@ -2,13 +2,13 @@
 //!
 //! Called by: `mod.rs`, on the event loop that accepted it. Must not know: what the bytes mean.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -16,8 +16,8 @@ use super::books::Books;
 use super::{RelayConfig, Stall};
 use crate::server::fine_timer::FineTimer;
 
-/// Bytes read at once.
-const READ_SIZE: usize = 64 * 1024;
+/// Bytes read at once, in either direction of each connection.
+const READ_SIZE: usize = 32 * 1024;
 /// What is due within this time is due now: waking costs about as much.
 const FINEST: Duration = Duration::from_micros(100);
 
@@ -45,8 +45,6 @@ pub(super) struct Line {
     timer: FineTimer,
     link: Bucket,
     answers: Bucket,
-    /// What bytes are read into. Not borrowed across an await: what was read is copied out, or written at once.
-    scratch: RefCell<Box<[u8]>>,
 }
 
 impl Line {
@@ -57,7 +55,6 @@ impl Line {
             timer,
             link: Bucket::default(),
             answers: Bucket::default(),
-            scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
         }
     }
 
@@ -107,21 +104,8 @@ pub(super) async fn serve(client: TcpStream, line: Rc<Line>) {
     .await;
 }
 
-/// Reads what is there into the shared memory and copies it out: hundreds of connections, one buffer.
-async fn read(from: &OwnedReadHalf, line: &Line) -> io::Result<Vec<u8>> {
-    loop {
-        from.readable().await?;
-        let mut scratch = line.scratch.borrow_mut();
-        match from.try_read(&mut scratch) {
-            Ok(count) => return Ok(scratch[..count].to_vec()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 async fn up(
-    from: OwnedReadHalf,
+    mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     line: &Line,
     turn: &Turn,
@@ -130,12 +114,13 @@ async fn up(
     let shape = line.config.shape;
     let own = Bucket::default();
     line.wait_until(open_at).await;
+    let mut buffer = vec![0; READ_SIZE];
     loop {
-        let bytes = read(&from, line).await?;
-        if bytes.is_empty() {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
             return to.shutdown().await;
         }
-        let (count, now) = (bytes.len() as u64, Instant::now());
+        let (count, now) = (read as u64, Instant::now());
         let free = own.book(count as f64, shape.per_connection, now);
         let free = free.max(line.link.book(count as f64, shape.link, now));
         line.wait_until(free).await;
@@ -146,22 +131,23 @@ async fn up(
             .map_or((0, now), |(sum, first, _)| (sum, first));
         turn.request.set(Some((sum + count, first, passed)));
         line.books.sent_up(count, passed);
-        to.write_all(&bytes).await?;
+        to.write_all(&buffer[..read]).await?;
     }
 }
 
-async fn down(from: OwnedReadHalf, mut to: OwnedWriteHalf, line: &Line, turn: &Turn) -> io::Result<()> {
+async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, line: &Line, turn: &Turn) -> io::Result<()> {
+    let mut buffer = vec![0; READ_SIZE];
     loop {
-        let bytes = read(&from, line).await?;
-        if bytes.is_empty() {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
             return to.shutdown().await;
         }
         if let Some((sum, first, last)) = turn.request.take() {
             line.books.request(sum, last - first);
             hold(line).await;
         }
-        line.books.sent_down(bytes.len() as u64);
-        to.write_all(&bytes).await?;
+        line.books.sent_down(read as u64);
+        to.write_all(&buffer[..read]).await?;
     }
 }
 
