@@ -11,7 +11,7 @@ use super::host::{MachineTime, process_time};
 use super::judge::{ArmFacts, JobFacts, arm_findings, invalid};
 use super::report::{Arm, Cpu, Finding};
 use crate::error::{Error, ErrorKind, Result, chain};
-use crate::report::Ending;
+use crate::report::{Ending, RunSummary};
 use crate::server::RelayCounters;
 
 /// Time that a process may take to read its settings.
@@ -129,74 +129,62 @@ impl Ground<'_> {
         relay: Option<&RelayCounters>,
     ) -> Arm {
         let jobs: Vec<JobFacts> = result.jobs.iter().map(|job| job_facts(job, task)).collect();
-        let makespans: Vec<f64> = jobs.iter().map(|job| job.makespan).collect();
-        let worked: f64 = makespans.iter().sum();
-        let summaries = || result.jobs.iter().map(|job| &job.summary);
-        let bytes: u64 = summaries().map(|summary| summary.totals.bytes_done).sum();
+        let arm = in_itself(result, &jobs, task.objects);
         let facts = ArmFacts {
             least_makespan: task.least_makespan,
             connections_at_relay: relay.map(|relay| relay.connections),
             bytes_at_relay: relay.map(|relay| relay.bytes_up),
-            bytes,
+            bytes: arm.bytes,
             expects_errors: task.expects_errors,
             sends_nothing: task.sends_nothing,
             is_debug: result.is_debug,
             debug_is_allowed: self.plan.allows_debug,
             disk_in_use: self.server.share_of_disk_in_use(),
         };
-        let own_connections: u64 = summaries().map(|summary| summary.connections).sum();
-        let first = result.jobs.first();
         Arm {
-            seconds_per_object: worked / (task.objects * jobs.len()).max(1) as f64,
-            first_done: first.map_or(0.0, |job| job.recorded.first_done),
-            connecting: summaries()
-                .map(|summary| summary.phases.connect.as_secs_f64())
-                .sum(),
-            starting_processes: summaries()
-                .map(|summary| summary.phases.start_processes.as_secs_f64())
-                .sum(),
-            all_begun: first.map_or(0.0, |job| job.summary.phases.last_begun.as_secs_f64()),
             cpu: cpu(result, before, after),
-            peak_rss_bytes: result.peak_rss_bytes,
-            threads_peak: summaries()
-                .map(|summary| summary.workers.threads_started as u64 + 1)
-                .max()
-                .unwrap_or(0),
-            connections: relay.map_or(own_connections, |relay| relay.connections),
+            connections: relay.map_or(arm.connections, |relay| relay.connections),
             answers: relay.map_or(0, |relay| relay.answers),
-            bytes,
             bytes_at_relay: relay.map_or(0, |relay| relay.bytes_up),
-            switches_voluntary: result.switches_voluntary,
-            switches_involuntary: result.switches_involuntary,
-            mean_in_flight: jobs.iter().map(|job| job.sum_of_service).sum::<f64>()
-                / worked.max(f64::MIN_POSITIVE),
-            peak_in_flight: summaries()
-                .map(|summary| summary.workers.peak_in_flight)
-                .max()
-                .unwrap_or(0),
-            peak_held_bytes: summaries()
-                .map(|summary| summary.peak_held_bytes)
-                .max()
-                .unwrap_or(0),
-            queue_peak: summaries()
-                .map(|summary| summary.queue.peak_items)
-                .max()
-                .unwrap_or(0),
-            feeder_blocked: summaries()
-                .map(|summary| summary.queue.feeder_blocked.as_secs_f64())
-                .sum(),
-            workers: jobs.iter().map(|job| job.workers).max().unwrap_or(0),
-            workers_busy: summaries()
-                .map(|summary| summary.workers.workers_pulling)
-                .max()
-                .unwrap_or(0),
-            longest_service: jobs.iter().map(|job| job.longest_service).fold(0.0, f64::max),
-            retries: jobs.iter().map(|job| job.retries).sum(),
-            throughput: first.map_or_else(Vec::new, |job| job.recorded.throughput.clone()),
             findings: arm_findings(task.cell, &jobs, &facts),
-            makespans,
-            ..Arm::default()
+            ..arm
         }
+    }
+}
+
+/// What an arm says of itself.
+fn in_itself(result: &ArmResult, jobs: &[JobFacts], objects: usize) -> Arm {
+    let summaries = || result.jobs.iter().map(|job| &job.summary);
+    let sum = |of: fn(&RunSummary) -> f64| summaries().map(of).sum::<f64>();
+    let most = |of: fn(&RunSummary) -> u64| summaries().map(of).max().unwrap_or(0);
+    let makespans: Vec<f64> = jobs.iter().map(|job| job.makespan).collect();
+    let worked: f64 = makespans.iter().sum();
+    let first = result.jobs.first();
+    Arm {
+        seconds_per_object: worked / (objects * jobs.len()).max(1) as f64,
+        first_done: first.map_or(0.0, |job| job.recorded.first_done),
+        connecting: sum(|summary| summary.phases.connect.as_secs_f64()),
+        starting_processes: sum(|summary| summary.phases.start_processes.as_secs_f64()),
+        all_begun: first.map_or(0.0, |job| job.summary.phases.last_begun.as_secs_f64()),
+        peak_rss_bytes: result.peak_rss_bytes,
+        threads_peak: most(|summary| summary.workers.threads_started as u64 + 1),
+        connections: summaries().map(|summary| summary.connections).sum(),
+        bytes: summaries().map(|summary| summary.totals.bytes_done).sum(),
+        switches_voluntary: result.switches_voluntary,
+        switches_involuntary: result.switches_involuntary,
+        mean_in_flight: jobs.iter().map(|job| job.sum_of_service).sum::<f64>()
+            / worked.max(f64::MIN_POSITIVE),
+        peak_in_flight: most(|summary| summary.workers.peak_in_flight as u64) as usize,
+        peak_held_bytes: most(|summary| summary.peak_held_bytes),
+        queue_peak: most(|summary| summary.queue.peak_items as u64) as usize,
+        feeder_blocked: sum(|summary| summary.queue.feeder_blocked.as_secs_f64()),
+        workers: jobs.iter().map(|job| job.workers).max().unwrap_or(0),
+        workers_busy: most(|summary| summary.workers.workers_pulling as u64) as usize,
+        longest_service: jobs.iter().map(|job| job.longest_service).fold(0.0, f64::max),
+        retries: jobs.iter().map(|job| job.retries).sum(),
+        throughput: first.map_or_else(Vec::new, |job| job.recorded.throughput.clone()),
+        makespans,
+        ..Arm::default()
     }
 }
 
