@@ -124,14 +124,21 @@ impl Used {
     }
 }
 
-/// Does one arm and says what came of it. It begins with the next line of `input`.
-pub(super) fn serve_arm(spec: &ArmSpec, mut input: impl BufRead, output: &mut impl Write) {
+/// Does one arm and says what came of it. It begins with the next line of `input`, and is given up in order when `input`
+/// ends before it is done.
+pub(super) fn serve_arm(spec: &ArmSpec, mut input: impl BufRead + Send + 'static, output: &mut impl Write) {
     say(output, &FromArm::Ready);
     // Whoever closes the pipe instead wants nothing any more.
     if !matches!(input.read_line(&mut String::new()), Ok(count) if count > 0) {
         return;
     }
-    let answer = match work(spec) {
+    let cancel = CancellationToken::new();
+    let stop = cancel.clone();
+    std::thread::spawn(move || {
+        input.lines().for_each(drop);
+        stop.cancel();
+    });
+    let answer = match work(spec, &cancel) {
         Ok(result) => FromArm::Done(Box::new(result)),
         Err(error) => FromArm::Failed {
             message: chain(&error),
@@ -140,7 +147,7 @@ pub(super) fn serve_arm(spec: &ArmSpec, mut input: impl BufRead, output: &mut im
     say(output, &answer);
 }
 
-fn work(spec: &ArmSpec) -> Result<ArmResult> {
+fn work(spec: &ArmSpec, cancel: &CancellationToken) -> Result<ArmResult> {
     let mut csv = spec
         .objects_csv
         .as_ref()
@@ -155,7 +162,7 @@ fn work(spec: &ArmSpec) -> Result<ArmResult> {
     for number in 0..spec.jobs {
         let mut recorder = Recorder::new(Instant::now(), csv.as_mut(), &spec.csv_fields, number);
         let request = request(spec, number)?;
-        let summary = upload(&request, &CancellationToken::new(), &mut recorder)?;
+        let summary = upload(&request, cancel, &mut recorder)?;
         jobs.push(JobResult {
             summary,
             recorded: recorder.finish(),

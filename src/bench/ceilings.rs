@@ -19,7 +19,7 @@ pub(super) fn ceilings(stage: &mut Stage<'_>, baseline: &Runner) -> Result<Ceili
     let rate = |stage: &mut Stage<'_>, name: &str, destination: &Destination| -> Result<Option<f64>> {
         let measured = stage.arm(&runner, (name, UNCOUNTED), Attention::Files, destination)?;
         let seconds = measured.arm.seconds_per_object;
-        Ok((measured.result.is_some() && seconds > 0.0).then(|| 1.0 / seconds))
+        Ok((!measured.is_invalid() && seconds > 0.0).then(|| 1.0 / seconds))
     };
     let nowhere = rate(stage, "ceiling-null", &Destination::Nowhere)?;
     let (program, cancel) = (&stage.plan.program, stage.ground.cancel.clone());

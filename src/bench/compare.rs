@@ -1,6 +1,6 @@
 //! Two reports side by side: what can be compared is, cell by cell, and what cannot is said.
 
-use super::report::{CellResult, Group, Report, SCHEMA, VERSION};
+use super::report::{CellResult, Group, Report, SCHEMA, VERSION, Verdict};
 use super::stats::{Ratio, ratio};
 
 /// Seed of the intervals: the same reports give the same answer.
@@ -71,6 +71,13 @@ pub fn compare(first: &Report, second: &Report) -> Comparison {
     refuse("checksums", &first.held.checksum, &second.held.checksum);
     refuse("builds of s3haul", &first.build, &second.build);
     refuse("processors", &first.host.cpu, &second.host.cpu);
+    refuse(
+        "numbers of cores",
+        &first.host.cores.to_string(),
+        &second.host.cores.to_string(),
+    );
+    let kind = |report: &Report| if report.quick { "quick" } else { "full" };
+    refuse("kinds of run", kind(first), kind(second));
     for group in &first.groups {
         let name = name(group);
         match second.groups.iter().find(|other| self::name(other) == name) {
@@ -108,12 +115,17 @@ fn compare_groups(first: &Group, second: &Group, comparison: &mut Comparison) {
             .refusals
             .push(format!("{name}: the profiles are not the same"));
     }
+    let mut taken = vec![false; second.cells.len()];
     for cell in &first.cells {
-        let other = second
-            .cells
-            .iter()
-            .find(|other| other.cell == cell.cell && other.role == cell.role);
-        match other.and_then(|other| row(&name, cell, other)) {
+        // The same cell may stand there more than once: each has its own counterpart.
+        let mut others = second.cells.iter().zip(&mut taken);
+        let other =
+            others.find(|(other, taken)| !**taken && other.cell == cell.cell && other.role == cell.role);
+        let other = other.map(|(other, taken)| {
+            *taken = true;
+            other
+        });
+        match other.and_then(|other| row(&name, (first, cell), (second, other))) {
             Some(row) => comparison.rows.push(row),
             None => comparison
                 .missing
@@ -122,19 +134,30 @@ fn compare_groups(first: &Group, second: &Group, comparison: &mut Comparison) {
     }
 }
 
-fn row(group: &str, first: &CellResult, second: &CellResult) -> Option<Row> {
-    let values = |cell: &CellResult| -> Vec<f64> {
-        let arms = cell.arms.iter().map(|arm| arm.seconds_per_object);
-        arms.filter(|seconds| *seconds > 0.0).collect()
-    };
-    let pairs: Vec<(f64, f64)> = values(first).into_iter().zip(values(second)).collect();
+fn row(name: &str, first: (&Group, &CellResult), second: (&Group, &CellResult)) -> Option<Row> {
+    let pairs: Vec<(f64, f64)> = counted(first)?.into_iter().zip(counted(second)?).collect();
     Some(Row {
-        group: group.to_owned(),
-        label: first.label.clone(),
+        group: name.to_owned(),
+        label: first.1.label.clone(),
         seconds_per_object: (
-            first.figures.as_ref()?.seconds_per_object,
-            second.figures.as_ref()?.seconds_per_object,
+            first.1.figures.as_ref()?.seconds_per_object,
+            second.1.figures.as_ref()?.seconds_per_object,
         ),
         ratio: ratio(&pairs, SEED)?,
     })
+}
+
+/// Seconds for an object of each arm that counts, in the order of time; none of a cell that is invalid.
+fn counted((group, cell): (&Group, &CellResult)) -> Option<Vec<f64>> {
+    if matches!(cell.verdict, Verdict::Invalid { .. }) {
+        return None;
+    }
+    let is_excluded = |block: usize| {
+        group
+            .excluded_blocks()
+            .iter()
+            .any(|excluded| excluded.block == block)
+    };
+    let arms = cell.arms.iter().filter(|arm| !is_excluded(arm.block));
+    Some(arms.map(|arm| arm.seconds_per_object).collect())
 }

@@ -4,12 +4,20 @@ use super::blocks::BASELINE;
 use super::figures::{ModelJob, figures, modelled, paired, shares};
 use super::group::GroupRun;
 use super::host::machine_cores;
-use super::judge::{CellFacts, MOST_EXCLUDED, cell_findings, verdict};
+use super::judge::{CellFacts, MOST_EXCLUDED, cell_findings, own_verdict, verdict};
 use super::report::{
-    Arm, CellResult, Figures, Group, Latencies, Modelled, Noise, Pilot, ProfileInfo, Role, Severity, Verdict,
+    Arm, CellResult, Figures, Finding, Group, Modelled, Noise, Pilot, ProfileInfo, Role, Severity,
 };
 use super::runner::Runner;
-use super::stats::NoiseBand;
+use super::stats::{NoiseBand, Ratio, median};
+
+/// A cell by itself: what counts of it, what is wrong with it.
+struct Judged {
+    /// Places of the arms that count.
+    counted: Vec<usize>,
+    ratio: Option<Ratio>,
+    findings: Vec<Finding>,
+}
 
 impl GroupRun<'_> {
     /// What it came to.
@@ -28,8 +36,14 @@ impl GroupRun<'_> {
             false => Vec::new(),
         };
         let noise = self.noise(&excluded);
-        let cells = (0..self.runners.len())
-            .map(|number| self.cell_result(number, &excluded, noise.as_ref(), disturbed))
+        let judged: Vec<Judged> = (0..self.runners.len())
+            .map(|number| self.judge(number, &excluded, disturbed))
+            .collect();
+        let of_baseline = self.of_baseline(&judged);
+        let cells = judged
+            .into_iter()
+            .enumerate()
+            .map(|(number, judged)| self.cell_result(number, judged, &of_baseline, noise.as_ref()))
             .collect();
         Group {
             workload: self.stage.workload.info.clone(),
@@ -63,36 +77,69 @@ impl GroupRun<'_> {
         })
     }
 
+    fn judge(&self, number: usize, excluded: &[usize], disturbed: f64) -> Judged {
+        let runner = &self.runners[number];
+        let (ratio, ratios) = paired(
+            &runner.arms,
+            &self.runners[BASELINE].arms,
+            excluded,
+            self.stage.plan.seed,
+        );
+        let ratio = ratio.filter(|_| runner.role != Role::Baseline);
+        let counts = |arm: &Arm| !excluded.contains(&arm.block) && arm.seconds_per_object > 0.0;
+        let counted: Vec<usize> = (0..runner.arms.len())
+            .filter(|place| counts(&runner.arms[*place]))
+            .collect();
+        let facts = self.cell_facts(runner, &arms(runner, &counted), ratios, disturbed);
+        Judged {
+            findings: cell_findings(&facts, ratio.as_ref()),
+            counted,
+            ratio,
+        }
+    }
+
+    /// What is wrong with the baseline, or with it when it runs again, is wrong with everything that is compared with it:
+    /// the worst of it.
+    fn of_baseline(&self, judged: &[Judged]) -> Option<Finding> {
+        let own = self.runners.iter().zip(judged);
+        let findings = own
+            .filter(|(runner, _)| runner.role != Role::Candidate)
+            .flat_map(|(_, judged)| &judged.findings);
+        let worst = findings.max_by_key(|finding| finding.severity)?;
+        Some(Finding {
+            reason: format!("the baseline: {}", worst.reason),
+            ..worst.clone()
+        })
+    }
+
     fn cell_result(
         &self,
         number: usize,
-        excluded: &[usize],
+        judged: Judged,
+        of_baseline: &Option<Finding>,
         noise: Option<&Noise>,
-        disturbed: f64,
     ) -> CellResult {
         let runner = &self.runners[number];
-        let baseline = &self.runners[BASELINE];
-        let counted: Vec<&Arm> = runner
-            .arms
-            .iter()
-            .filter(|arm| !excluded.contains(&arm.block) && !arm.makespans.is_empty())
-            .collect();
-        let figures = figures(&counted, runner.objects, runner.jobs, self.stage.plan.seed);
-        let (ratio, ratios) = paired(&runner.arms, &baseline.arms, excluded, self.stage.plan.seed);
-        let ratio = ratio.filter(|_| runner.role != Role::Baseline);
-        let findings = cell_findings(
-            &self.cell_facts(runner, &counted, ratios, disturbed),
-            ratio.as_ref(),
-        );
+        let Judged {
+            counted,
+            ratio,
+            mut findings,
+        } = judged;
+        let counted = arms(runner, &counted);
+        if runner.role == Role::Candidate
+            && let Some(inherited) = of_baseline
+            && !findings.iter().any(|finding| finding.code == inherited.code)
+        {
+            findings.push(inherited.clone());
+        }
         let is_invalid = findings
             .iter()
             .any(|finding| finding.severity == Severity::Invalid);
+        let figures = figures(&counted, runner.objects, runner.jobs, self.stage.plan.seed);
+        let is_quick = self.stage.plan.quick;
         let verdict = match runner.role {
-            Role::Baseline | Role::Twin if !is_invalid => match runner.role {
-                Role::Baseline => Verdict::Baseline,
-                _ => Verdict::Twin,
-            },
-            _ => verdict(findings, ratio.as_ref(), noise, self.stage.plan.quick),
+            Role::Candidate => verdict(findings, ratio.as_ref(), noise, is_quick),
+            role => own_verdict(role, findings, is_quick),
         };
         CellResult {
             cell: runner.cell.clone(),
@@ -106,11 +153,7 @@ impl GroupRun<'_> {
                 .and_then(|figures| self.modelled(runner, figures, &counted)),
             figures,
             ratio: ratio.filter(|_| !is_invalid),
-            latencies: if counted.is_empty() {
-                Latencies::default()
-            } else {
-                runner.merged.latencies()
-            },
+            latencies: runner.latencies(&counted),
             arms: runner.arms.clone(),
             verdict,
             lanes: runner.lanes.clone(),
@@ -123,7 +166,7 @@ impl GroupRun<'_> {
         of_arms.retain(|finding| codes.insert(finding.code.clone()));
         let shares = shares(counted);
         let lengths = counted.iter().map(|arm| arm.makespans.iter().sum::<f64>());
-        let shortest_arm = lengths.fold(f64::INFINITY, f64::min);
+        let typical_arm = median(&lengths.collect::<Vec<_>>()).unwrap_or(0.0);
         let in_flight = counted.iter().map(|arm| arm.mean_in_flight).fold(0.0, f64::max);
         let allowed = match runner.cell.concurrency {
             None => usize::MAX,
@@ -131,7 +174,7 @@ impl GroupRun<'_> {
         };
         CellFacts {
             of_arms,
-            shortest_arm,
+            typical_arm,
             busy_share: shares.client_user + shares.client_system + shares.server + shares.relay,
             is_shaped: self.stage.profile.is_shaped(),
             in_flight: (in_flight, allowed),
@@ -172,4 +215,9 @@ impl GroupRun<'_> {
             figures.makespan.estimate,
         )
     }
+}
+
+/// The arms of `runner` at these places.
+fn arms<'r>(runner: &'r Runner, places: &[usize]) -> Vec<&'r Arm> {
+    places.iter().map(|place| &runner.arms[*place]).collect()
 }

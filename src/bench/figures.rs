@@ -9,7 +9,7 @@ use super::report::{Arm, Cpu, Figures, Latencies, Modelled, Percentiles, Pilot};
 use super::stats::{Ratio, bootstrap_median, median, ratio};
 use crate::config::ClientMode;
 use crate::server::{RelayCounters, Shape};
-use crate::timing::histogram;
+use crate::timing::{Distribution, histogram};
 
 /// Values from which on a percentile is told: at least ten lie beyond it.
 const COUNT_FOR_P95: u64 = 200;
@@ -17,42 +17,46 @@ const COUNT_FOR_P99: u64 = 1_000;
 const COUNT_FOR_P999: u64 = 10_000;
 const GIB: f64 = 1_073_741_824.0;
 
-/// Distributions of a cell, merged once from all of its arms.
-pub(super) struct Merged {
-    service: Histogram<u64>,
-    queue_wait: Histogram<u64>,
-    connect: Histogram<u64>,
-    ack_wait: Histogram<u64>,
+/// Distributions of one arm, small enough to be kept.
+#[derive(Default)]
+pub(super) struct ArmTimes {
+    service: Vec<Distribution>,
+    queue_wait: Vec<Distribution>,
+    connect: Vec<Distribution>,
+    ack_wait: Vec<Distribution>,
 }
 
-impl Merged {
-    pub(super) fn new() -> Self {
-        Self {
-            service: histogram(),
-            queue_wait: histogram(),
-            connect: histogram(),
-            ack_wait: histogram(),
-        }
-    }
-
-    pub(super) fn add(&mut self, result: &ArmResult) {
+impl From<&ArmResult> for ArmTimes {
+    fn from(result: &ArmResult) -> Self {
+        let mut times = Self::default();
         for job in &result.jobs {
-            job.recorded.service.add_to(&mut self.service);
-            job.recorded.queue_wait.add_to(&mut self.queue_wait);
-            if let Some(times) = &job.summary.request_times {
-                times.connect.add_to(&mut self.connect);
-                times.answer.add_to(&mut self.ack_wait);
+            times.service.push(job.recorded.service.clone());
+            times.queue_wait.push(job.recorded.queue_wait.clone());
+            if let Some(requests) = &job.summary.request_times {
+                times.connect.push(requests.connect.clone());
+                times.ack_wait.push(requests.answer.clone());
             }
         }
+        times
     }
+}
 
-    pub(super) fn latencies(&self) -> Latencies {
-        Latencies {
-            service: percentiles(&self.service),
-            queue_wait: percentiles(&self.queue_wait),
-            connect: percentiles(&self.connect),
-            ack_wait: percentiles(&self.ack_wait),
-        }
+/// The latencies of arms, each distribution merged once.
+pub(super) fn latencies<'a>(arms: impl Iterator<Item = &'a ArmTimes>) -> Latencies {
+    let (mut service, mut queue_wait, mut connect, mut ack_wait) =
+        (histogram(), histogram(), histogram(), histogram());
+    let add = |from: &[Distribution], to: &mut Histogram<u64>| from.iter().for_each(|times| times.add_to(to));
+    for arm in arms {
+        add(&arm.service, &mut service);
+        add(&arm.queue_wait, &mut queue_wait);
+        add(&arm.connect, &mut connect);
+        add(&arm.ack_wait, &mut ack_wait);
+    }
+    Latencies {
+        service: percentiles(&service),
+        queue_wait: percentiles(&queue_wait),
+        connect: percentiles(&connect),
+        ack_wait: percentiles(&ack_wait),
     }
 }
 
@@ -143,6 +147,8 @@ pub(super) fn paired(
         .iter()
         .filter(|arm| !excluded.contains(&arm.block))
         .filter_map(|arm| Some((arm.seconds_per_object, of_block(arm.block)?.seconds_per_object)))
+        // An arm that failed is a finding and no figure.
+        .filter(|(cell, baseline)| *cell > 0.0 && *baseline > 0.0)
         .collect();
     let by_block = pairs.iter().map(|(cell, baseline)| cell / baseline).collect();
     (ratio(&pairs, seed), by_block)

@@ -10,6 +10,7 @@ use md5::{Digest as _, Md5};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use sha2::Sha256;
+use tokio_util::sync::CancellationToken;
 
 use super::report::WorkloadInfo;
 use super::workload::{Kind, SEED, WorkloadSpec};
@@ -61,20 +62,20 @@ impl Workload {
     ///
     /// # Errors
     /// Files that cannot be made or read; a directory without files; no room.
-    pub fn prepare(spec: WorkloadSpec, directory: &Path) -> Result<Self> {
+    pub fn prepare(spec: WorkloadSpec, directory: &Path, cancel: &CancellationToken) -> Result<Self> {
         let root = match &spec.kind {
             Kind::Directory(path) => path.clone(),
             Kind::Sizes(_) | Kind::Names(_) => {
                 let root = directory.join(spec.name.replace([':', '/'], "-"));
                 ensure_room(directory, spec.bytes_to_make())?;
-                make(&spec, &root)
+                make(&spec, &root, cancel)
                     .map_err(|error| cannot(format!("workload '{}' cannot be made", spec.name), error))?;
                 root
             }
         };
         let (entries, id) = match spec.kind {
             Kind::Names(names) => (Vec::new(), hex(&Sha256::digest(format!("lazy {names}")))),
-            _ => survey(&root)?,
+            _ => survey(&root, cancel)?,
         };
         let info = info(&spec, &entries, id);
         if info.objects == 0 {
@@ -90,6 +91,22 @@ impl Workload {
             root,
             entries,
         })
+    }
+
+    /// The least number of files, from `count` on by doubling, whose selection has bytes for an object as all files have
+    /// them, within 2 %; all of them where a few large ones decide.
+    pub fn even_selection(&self, count: usize) -> usize {
+        let mean = |bytes: u64, objects: usize| bytes as f64 / objects.max(1) as f64;
+        let whole = mean(self.info.bytes, self.entries.len());
+        let mut count = count;
+        while count < self.entries.len() {
+            let selected = self.selection(count).iter().map(|entry| entry.size).sum();
+            if (mean(selected, count) - whole).abs() <= whole * 0.02 {
+                return count;
+            }
+            count *= 2;
+        }
+        self.entries.len()
     }
 
     /// An even selection of `count` of its files: of sorted sizes, the middle one of each of `count` equal shares, so
@@ -167,11 +184,14 @@ fn ensure_room(directory: &Path, bytes: u64) -> Result<()> {
     .with_hint("name a directory with more room with --work-dir DIR"))
 }
 
-fn make(spec: &WorkloadSpec, root: &Path) -> io::Result<()> {
+fn make(spec: &WorkloadSpec, root: &Path, cancel: &CancellationToken) -> io::Result<()> {
     fs::create_dir_all(root)?;
     match &spec.kind {
         Kind::Sizes(sizes) => {
             for (number, size) in sizes.iter().enumerate() {
+                if cancel.is_cancelled() {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
                 let path = place(root, number)?;
                 write_content(&path, number as u64, *size)?;
             }
@@ -224,12 +244,15 @@ fn make_names(root: &Path, names: usize) -> io::Result<()> {
 }
 
 /// All files as `cp` finds them, each read once so that all are equally warm, and the id of all of them.
-fn survey(root: &Path) -> Result<(Vec<Entry>, String)> {
+fn survey(root: &Path, cancel: &CancellationToken) -> Result<(Vec<Entry>, String)> {
     let target: S3Url = "s3://bench/".parse().expect("an S3 address");
     let request = UploadRequest::new(root, target, Config::default());
     let mut entries = Vec::new();
     let mut contents = BTreeMap::new();
     for planned in plan(&request)? {
+        if cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Interrupted, "the bench was stopped"));
+        }
         match planned.action {
             PlannedAction::Skip(_) => {}
             PlannedAction::Fail(failure) => {
@@ -287,7 +310,7 @@ mod tests {
     use super::*;
 
     fn prepared(spec: WorkloadSpec, directory: &Path) -> Workload {
-        Workload::prepare(spec, directory).expect("a workload")
+        Workload::prepare(spec, directory, &CancellationToken::new()).expect("a workload")
     }
 
     #[test]
@@ -324,14 +347,21 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let workload = prepared(WorkloadSpec::lazy(250), directory.path());
         assert_eq!(workload.info.objects, 250);
-        assert_eq!(survey(&workload.root).expect("readable").0.len(), 250);
+        assert_eq!(
+            survey(&workload.root, &CancellationToken::new())
+                .expect("readable")
+                .0
+                .len(),
+            250
+        );
     }
 
     #[test]
     fn an_empty_directory_is_no_workload() {
         let directory = tempfile::tempdir().expect("a directory");
         let spec = WorkloadSpec::directory(directory.path().to_owned());
-        let error = Workload::prepare(spec, directory.path()).expect_err("nothing to upload");
+        let error = Workload::prepare(spec, directory.path(), &CancellationToken::new())
+            .expect_err("nothing to upload");
         assert!(error.to_string().contains("has no files"), "{error}");
     }
 }

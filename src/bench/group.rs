@@ -14,7 +14,7 @@ use super::judge::disturbance;
 use super::lanes::lanes;
 use super::measure::Measured;
 use super::plan::{GroupPlan, Plan};
-use super::report::{ArticleRow, Ceilings, Disturbed, Lanes, Pilot, Role};
+use super::report::{ArticleRow, Ceilings, Disturbed, Lanes, Pilot, Role, Severity};
 use super::run::{Note, Watcher};
 use super::runner::{Runner, in_flight};
 use super::stage::{Destination, Stage, UNCOUNTED};
@@ -105,11 +105,12 @@ impl<'a> GroupRun<'a> {
         // Not counted: files, caches and the server are as cold as they will never be again.
         for number in 0..self.runners.len() {
             let measured = self.arm(number, UNCOUNTED, watcher)?;
-            if measured.result.is_some() {
+            if !measured.is_invalid() {
                 self.size(number, measured.arm.seconds_per_object)?;
             }
         }
         self.make_twins_alike()?;
+        self.stage.ground.tidy_up(&self.stage.prefix)?;
         if is_thorough {
             self.ceilings = Some(ceilings(&mut self.stage, &self.runners[BASELINE])?);
         }
@@ -128,7 +129,7 @@ impl<'a> GroupRun<'a> {
             let measured = self.arm(number, block, watcher)?;
             let runner = &mut self.runners[number];
             if let Some(result) = &measured.result {
-                runner.merged.add(result);
+                runner.measured.push((block, result.into()));
             }
             let has_failed = measured.result.is_none();
             runner.arms.push(measured.arm);
@@ -140,7 +141,10 @@ impl<'a> GroupRun<'a> {
             .runners
             .iter()
             .filter_map(|runner| runner.arms.iter().find(|arm| arm.block == block));
-        if let Some(reason) = disturbance(&arms.collect::<Vec<_>>()) {
+        if let Some(reason) = disturbance(
+            &arms.collect::<Vec<_>>(),
+            self.stage.ground.server.is_accounted_for(),
+        ) {
             self.disturbed.push(Disturbed { block, reason });
         }
         Ok(())
@@ -204,15 +208,16 @@ impl<'a> GroupRun<'a> {
         let measured = self
             .stage
             .arm(&runner, to, Attention::Requests, &Destination::Server)?;
-        let Some(_) = measured.result else {
-            let finding = measured.arm.findings.into_iter().next();
+        if measured.is_invalid() {
+            let mut findings = measured.arm.findings.into_iter();
+            let finding = findings.find(|finding| finding.severity == Severity::Invalid);
             let why = finding.map_or_else(String::new, |finding| finding.reason);
             return Err(Error::new(
                 ErrorKind::Internal,
                 format!("the first uploads of workload '{}' failed: {why}", info.name),
             )
             .with_hint("upload the same files with s3haul cp -v and look at what fails"));
-        };
+        }
         let cpu = measured.arm.cpu;
         let used = cpu.client_user + cpu.client_system + cpu.server + cpu.relay;
         self.pilot = Pilot {
@@ -241,8 +246,7 @@ impl<'a> GroupRun<'a> {
     fn size(&mut self, number: usize, seconds: f64) -> Result<()> {
         let all = self.stage.workload.info.objects;
         let whole = seconds * all as f64;
-        let runner = &mut self.runners[number];
-        let in_flight = in_flight(&runner.cell, all);
+        let in_flight = in_flight(&self.runners[number].cell, all);
         let objects = if self.stage.workload.spec.is_whole
             || self.stage.workload.entries.is_empty()
             || whole <= LONGEST_JOB
@@ -250,9 +254,10 @@ impl<'a> GroupRun<'a> {
             all
         } else {
             let few = (SHARE_SECONDS / seconds).ceil() as usize;
-            few.max(2 * in_flight).max(8).min(all)
+            self.stage.workload.even_selection(few.max(2 * in_flight).max(8))
         };
         let job_seconds = (seconds * objects as f64).max(1e-6);
+        let runner = &mut self.runners[number];
         runner.jobs = if self.stage.plan.quick {
             1
         } else {

@@ -21,6 +21,8 @@ use crate::server::{
 
 /// Time that a server may take to start.
 pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
+/// Time that one may take to end in order when its input does: an arm aborts what it has begun.
+const END_LIMIT: Duration = Duration::from_secs(4);
 /// How often somebody who waits looks whether the run was stopped.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -79,7 +81,9 @@ fn internal(what: impl Into<String>) -> Error {
 ///
 /// # Errors
 /// Input that is not that of a bench; a server that cannot start.
-pub fn helper_main(mut input: impl BufRead, mut output: impl Write) -> Result<()> {
+pub fn helper_main(mut input: impl BufRead + Send + 'static, mut output: impl Write) -> Result<()> {
+    // A relay has two for each connection.
+    crate::usage::raise_open_file_limit();
     let mut line = String::new();
     input
         .read_line(&mut line)
@@ -309,7 +313,7 @@ impl Helper {
 impl Drop for Helper {
     fn drop(&mut self) {
         // Most end by themselves when their input does; those in the middle of something are killed.
-        if !self.join(Duration::from_millis(500)) {
+        if !self.join(END_LIMIT) {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -9,7 +9,7 @@ use super::ground::Ground;
 use super::helper::{Helper, Role};
 use super::host::{MachineTime, process_time};
 use super::judge::{ArmFacts, JobFacts, arm_findings, invalid};
-use super::report::{Arm, Cpu, Finding};
+use super::report::{Arm, Cpu, Finding, Severity};
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::report::{Ending, RunSummary};
 use crate::server::RelayCounters;
@@ -40,6 +40,14 @@ pub(super) struct Measured {
     /// None when its process failed.
     pub(super) result: Option<ArmResult>,
     pub(super) relay: Option<RelayCounters>,
+}
+
+impl Measured {
+    /// Its process failed, or something is wrong with what it did.
+    pub(super) fn is_invalid(&self) -> bool {
+        let is_invalid = |finding: &Finding| finding.severity == Severity::Invalid;
+        self.result.is_none() || self.arm.findings.iter().any(is_invalid)
+    }
 }
 
 /// What was read before and after.
@@ -163,6 +171,7 @@ fn in_itself(result: &ArmResult, jobs: &[JobFacts], objects: usize) -> Arm {
     Arm {
         seconds_per_object: worked / (objects * jobs.len()).max(1) as f64,
         first_done: first.map_or(0.0, |job| job.recorded.first_done),
+        walk_over: first.and_then(|job| job.recorded.walk_over).unwrap_or(0.0),
         connecting: sum(|summary| summary.phases.connect.as_secs_f64()),
         starting_processes: sum(|summary| summary.phases.start_processes.as_secs_f64()),
         all_begun: first.map_or(0.0, |job| job.summary.phases.last_begun.as_secs_f64()),
@@ -172,8 +181,7 @@ fn in_itself(result: &ArmResult, jobs: &[JobFacts], objects: usize) -> Arm {
         bytes: summaries().map(|summary| summary.totals.bytes_done).sum(),
         switches_voluntary: result.switches_voluntary,
         switches_involuntary: result.switches_involuntary,
-        mean_in_flight: jobs.iter().map(|job| job.sum_of_service).sum::<f64>()
-            / worked.max(f64::MIN_POSITIVE),
+        mean_in_flight: jobs.iter().map(|job| job.busy).sum::<f64>() / worked.max(f64::MIN_POSITIVE),
         peak_in_flight: most(|summary| summary.workers.peak_in_flight as u64) as usize,
         peak_held_bytes: most(|summary| summary.peak_held_bytes),
         queue_peak: most(|summary| summary.queue.peak_items as u64) as usize,
@@ -210,7 +218,7 @@ fn job_facts(job: &JobResult, task: &Task<'_>) -> JobFacts {
         has_finished: summary.ending == Ending::Finished,
         makespan: summary.phases.work.as_secs_f64(),
         longest_service: job.recorded.longest_service,
-        sum_of_service: job.recorded.sum_of_service,
+        busy: workers.busy_seconds,
         threads_started: workers.threads_started,
         threads_joined: workers.threads_joined,
         threads_polling: workers.threads_polling,

@@ -8,6 +8,7 @@ use super::profile::Profile;
 use super::report::ArticleRow;
 use super::servers::ServerChoice;
 use super::workload::WorkloadSpec;
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Blocks of a run whose verdicts count; of one that is published; of one that shows directions only.
@@ -142,6 +143,18 @@ impl Plan {
                 return Err(usage(format!("'{}' cannot exist: {why}", cell.label())));
             }
         }
+        if self.blocks == 0 {
+            return Err(usage("no block is no comparison".to_owned()).with_hint("use --blocks 12"));
+        }
+        for cell in self.groups.iter().flat_map(|group| &group.cells) {
+            let run = cell.run_settings();
+            let config = Config {
+                run,
+                ..Config::default()
+            };
+            config.validate()?;
+        }
+        self.ensure_relay()?;
         let given = matches!(&self.server, ServerChoice::Endpoint(_));
         if given && self.groups.iter().any(|group| group.workload.expects_errors) {
             return Err(
@@ -150,6 +163,28 @@ impl Plan {
             );
         }
         self.ensure_time()
+    }
+
+    /// A relay stands before plain HTTP only.
+    fn ensure_relay(&self) -> Result<()> {
+        let ServerChoice::Endpoint(settings) = &self.server else {
+            return Ok(());
+        };
+        let is_plain = settings
+            .endpoint_url
+            .as_deref()
+            .is_some_and(|url| url.starts_with("http://"));
+        match self.groups.iter().find(|group| group.profile.shape().is_some()) {
+            Some(group) if !is_plain => Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "profile '{}' needs a server that speaks plain HTTP",
+                    group.profile
+                ),
+            )
+            .with_hint("the relay cannot stand before TLS: use --profile raw, or an http:// endpoint")),
+            _ => Ok(()),
+        }
     }
 
     fn ensure_time(&self) -> Result<()> {

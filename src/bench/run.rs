@@ -168,7 +168,7 @@ impl Whole<'_> {
             }
             let site = Site {
                 lists: &lists,
-                prefix: prefix.clone(),
+                prefix: format!("{prefix}{number:02}-"),
                 arms_before,
                 is_on_battery: report.host.on_battery == Some(true),
             };
@@ -178,6 +178,9 @@ impl Whole<'_> {
             arms_before = running.arms_so_far();
             let removed = running.clean();
             report.groups.push(running.finish());
+            if let Err(error) = &removed {
+                tracing::warn!(%prefix, error = %crate::error::chain(error), "what was uploaded could not be removed");
+            }
             outcome.and(removed)?;
         }
         Ok(())
@@ -198,7 +201,8 @@ impl Whole<'_> {
         std::fs::create_dir(&directory).map_err(|error| {
             Error::new(ErrorKind::Internal, "a temporary directory cannot be used").with_source(error)
         })?;
-        self.workloads.push(Workload::prepare(spec.clone(), &directory)?);
+        self.workloads
+            .push(Workload::prepare(spec.clone(), &directory, self.cancel)?);
         Ok(self.workloads.len() - 1)
     }
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::cell::Cell;
-use super::figures::Merged;
+use super::figures::{ArmTimes, latencies};
 use super::files::{Entry, Workload};
-use super::report::{Arm, Lanes, Role};
-use crate::config::StrategyKind;
+use super::report::{Arm, Lanes, Latencies, Role};
+use crate::config::{ClientMode, StrategyKind};
 use crate::plan::PartPlan;
 
 /// A cell on its way through the blocks.
@@ -20,7 +20,8 @@ pub(super) struct Runner {
     pub(super) requests: Vec<u64>,
     pub(super) in_flight: usize,
     pub(super) arms: Vec<Arm>,
-    pub(super) merged: Merged,
+    /// Distributions of its arms, by their block.
+    pub(super) measured: Vec<(usize, ArmTimes)>,
     pub(super) lanes: Option<Lanes>,
 }
 
@@ -37,9 +38,16 @@ impl Runner {
             requests: Vec::new(),
             in_flight: 1,
             arms: Vec::new(),
-            merged: Merged::new(),
+            measured: Vec::new(),
             lanes: None,
         }
+    }
+
+    /// Latencies of the arms that count.
+    pub(super) fn latencies(&self, counted: &[&Arm]) -> Latencies {
+        let counts = |block: usize| counted.iter().any(|arm| arm.block == block);
+        let times = self.measured.iter().filter(|(block, _)| counts(*block));
+        latencies(times.map(|(_, times)| times))
     }
 }
 
@@ -49,20 +57,26 @@ pub(super) fn in_flight(cell: &Cell, objects: usize) -> usize {
     const WINDOW: usize = 256;
     match cell.strategy() {
         StrategyKind::Sequential => 1,
+        // A client that all share has only so many connections.
+        StrategyKind::ThreadPerFile if cell.client() == ClientMode::Shared => {
+            cell.concurrency.unwrap_or(WINDOW).min(objects).max(1)
+        }
         StrategyKind::ThreadPerFile => objects.max(1),
         _ => cell.concurrency.unwrap_or(WINDOW),
     }
 }
 
-/// Bytes of each request: of whole files, and of the parts of large ones.
-pub(super) fn requests(entries: &[Entry], workload: &Workload) -> Vec<u64> {
+/// Bytes of each request that may be in flight beside others: of whole files, and of the parts of large ones unless one
+/// thread sends them one after the other.
+pub(super) fn requests(cell: &Cell, entries: &[Entry], workload: &Workload) -> Vec<u64> {
     let (threshold, part) = (
         workload.spec.multipart_threshold.bytes(),
         workload.spec.part_size.bytes(),
     );
+    let is_per_file = cell.strategy() == StrategyKind::ThreadPerFile;
     let of = |entry: &Entry| -> Vec<u64> {
         match PartPlan::new(entry.size, part) {
-            Ok(plan) if entry.size > threshold => {
+            Ok(plan) if entry.size > threshold && !is_per_file => {
                 (1..=plan.count()).map(|number| plan.range(number).1).collect()
             }
             _ => vec![entry.size],

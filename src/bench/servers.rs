@@ -22,6 +22,9 @@ use crate::store::explain;
 /// Memory file systems are used from this much room on.
 const ROOM_IN_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 
+/// Begin of the names of our directories; the number of the process that made it follows.
+const SCRATCH: &str = "s3haul-bench-";
+
 /// Which server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerChoice {
@@ -68,8 +71,9 @@ pub(super) fn scratch(wanted: Option<&Path>) -> Result<TempDir> {
         None if room(in_memory).is_ok_and(|free| free >= ROOM_IN_MEMORY) => in_memory.to_owned(),
         None => std::env::temp_dir(),
     };
+    sweep(&base);
     tempfile::Builder::new()
-        .prefix("s3haul-bench-")
+        .prefix(&format!("{SCRATCH}{}-", std::process::id()))
         .tempdir_in(&base)
         .map_err(|error| {
             cannot(
@@ -77,6 +81,23 @@ pub(super) fn scratch(wanted: Option<&Path>) -> Result<TempDir> {
                 error,
             )
         })
+}
+
+/// Removes what runs that were killed left in `base`.
+fn sweep(base: &Path) {
+    let Ok(entries) = std::fs::read_dir(base) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let of = name.to_str().and_then(|name| name.strip_prefix(SCRATCH));
+        let pid = of.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if let Some(pid) = pid
+            && !Path::new("/proc").join(pid.to_string()).exists()
+        {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn is_in_memory(directory: &Path) -> bool {
@@ -244,6 +265,12 @@ impl Server {
     /// True when it is ours: its data go with it, and nobody else uses it.
     pub(super) fn is_own(&self) -> bool {
         self.helper.is_some()
+    }
+
+    /// True when its CPU time is known, or is none of this machine's.
+    pub(super) fn is_accounted_for(&self) -> bool {
+        let is_here = self.address.is_none_or(|address| address.ip().is_loopback());
+        self.pid.is_some() || !is_here
     }
 
     /// Free bytes and all bytes where its data are; none where nobody knows.

@@ -8,7 +8,7 @@ use super::files::Entry;
 use super::report::{Finding, Severity};
 use crate::config::Config;
 use crate::error::Result;
-use crate::pipeline::connect;
+use crate::pipeline::connect_with;
 use crate::store::{ListRequest, ListedObject, ObjectStore, StoreResult, explain};
 
 /// Requests in flight while objects are removed.
@@ -44,7 +44,7 @@ impl Bucket {
 
     /// Does something with the bucket, on an event loop of its own.
     fn with<T>(&self, act: impl AsyncFnOnce(&dyn ObjectStore) -> StoreResult<T>) -> Result<T> {
-        let (host, connector, store) = connect(&self.config, &self.name)?;
+        let (host, connector, store) = connect_with(&self.config, &self.name, REMOVING)?;
         host.runtime
             .block_on(act(store.as_ref()))
             .map_err(|error| explain(&error, &self.name, &connector))
@@ -75,7 +75,11 @@ impl Bucket {
                 match listed.remove(&key) {
                     None => missing.push(key),
                     Some(object) if object.size_bytes != entry.size => different.push(key),
-                    Some(object) if by_content && is_md5(&object.etag) && object.etag != entry.md5 => {
+                    Some(object)
+                        if by_content
+                            && is_md5(&object.etag)
+                            && !object.etag.eq_ignore_ascii_case(&entry.md5) =>
+                    {
                         different.push(key);
                     }
                     Some(_) => {}

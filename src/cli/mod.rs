@@ -120,8 +120,8 @@ fn with_output_errors(code: ExitCode, output: OutputFormat) -> ExitCode {
     }
 }
 
-fn stdin() -> std::io::StdinLock<'static> {
-    std::io::stdin().lock()
+fn stdin() -> std::io::BufReader<std::io::Stdin> {
+    std::io::BufReader::new(std::io::stdin())
 }
 
 /// What this program starts itself as, with its standard streams for pipes.

@@ -12,6 +12,18 @@ use crate::strategy::{Choice, Host};
 /// # Errors
 /// As [`super::upload`] before it begins; the bucket itself is not looked at.
 pub fn connect(config: &Config, bucket: &str) -> Result<(Arc<Host>, Connector, Arc<dyn ObjectStore>)> {
+    connect_with(config, bucket, 1)
+}
+
+/// The same, with up to so many requests in flight.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_with(
+    config: &Config,
+    bucket: &str,
+    connections: usize,
+) -> Result<(Arc<Host>, Connector, Arc<dyn ObjectStore>)> {
     config.validate()?;
     let choice = Choice {
         strategy: StrategyKind::Sequential,
@@ -26,7 +38,7 @@ pub fn connect(config: &Config, bucket: &str) -> Result<(Arc<Host>, Connector, A
         .runtime
         .block_on(Connector::resolve(&config.store, &config.transfer, None))?;
     let _on_host = host.runtime.enter();
-    let store = connector.open(bucket, 1);
+    let store = connector.open(bucket, connections);
     let retry = first_contact(config.transfer.retry);
     let store = Retrying::new(store, retry, connector.pace().clone(), Arc::new(|_| {}));
     Ok((host.clone(), connector, Arc::new(store)))

@@ -8,6 +8,7 @@ mod connect;
 mod feed;
 mod input;
 mod mailbox;
+mod outcome;
 mod outlet;
 
 use std::path::PathBuf;
@@ -22,22 +23,22 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{BucketPolicy, Config, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DETAIL, Event};
-use crate::queue::{self, Pressure};
-use crate::report::{Collector, Ending, Phases, RunSummary};
+use crate::queue;
+use crate::report::{Collector, RunSummary};
 use crate::source::{Filter, S3Url};
 use crate::store::{
     Connector, Gate, RetryObserver, StoreResult, Throttle, abort_strays, check_bucket, first_contact,
 };
 use crate::strategy::{Choice, Clients, Evidence, Host, StrategyContext, build};
-use crate::timing::RequestTimes;
 use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
 use crate::usage;
 
 use self::batches::batch_limit;
 use self::input::own_outputs;
 use self::mailbox::mailbox;
+use self::outcome::{Ended, Started, phases, summarise};
 
-pub use connect::connect;
+pub use connect::{connect, connect_with};
 pub use feed::{PlannedAction, PlannedFile, plan};
 
 /// Tasks that may wait in the queue.
@@ -181,85 +182,6 @@ pub fn upload(
     Ok(summarise(request, &choice, &started, collector, ended))
 }
 
-struct Started {
-    at: jiff::Timestamp,
-    instant: Instant,
-    cpu_seconds: f64,
-}
-
-impl Started {
-    fn now() -> Self {
-        Self {
-            at: jiff::Timestamp::now(),
-            instant: Instant::now(),
-            cpu_seconds: usage::cpu_seconds(),
-        }
-    }
-}
-
-/// Where the time went, when the workers that `began` have just ended.
-fn phases(started: &Started, began: Instant, evidence: &Evidence) -> Phases {
-    let ready = evidence.processes_ready().unwrap_or(began);
-    let last_begun = evidence.last_begun().unwrap_or(ready);
-    Phases {
-        connect: began - started.instant,
-        start_processes: ready - began,
-        work: ready.elapsed(),
-        last_begun: last_begun.saturating_duration_since(ready),
-    }
-}
-
-/// What is known when the workers have ended and before their context goes.
-struct Ended {
-    queue: Pressure,
-    peak_held_bytes: u64,
-    request_times: Option<RequestTimes>,
-    phases: Phases,
-    ending: Ending,
-    connections: u64,
-    workers: crate::strategy::WorkersSummary,
-    endpoint: String,
-}
-
-impl Ended {
-    fn of(context: &StrategyContext, phases: Phases) -> Self {
-        let fatal = context
-            .run
-            .fatal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let ending = match fatal {
-            Some(cause) => Ending::Fatal { cause },
-            None if context.run.cancel.is_cancelled() => Ending::Cancelled,
-            None => Ending::Finished,
-        };
-        let workers = context.evidence.summary();
-        let connector = context.clients.connector();
-        let of_children: u64 = workers
-            .children
-            .iter()
-            .map(|child| child.connections_opened)
-            .sum();
-        let connections = connector.connections_opened() + of_children;
-        let of_children = workers
-            .children
-            .iter()
-            .filter_map(|child| child.request_times.as_ref());
-        let held_by_children: u64 = workers.children.iter().map(|child| child.peak_held_bytes).sum();
-        Self {
-            queue: context.tasks.pressure(),
-            peak_held_bytes: context.transfer.peak_held_bytes() + held_by_children,
-            request_times: connector.request_times().map(|times| times.and(of_children)),
-            phases,
-            ending,
-            connections,
-            workers,
-            endpoint: connector.endpoint(),
-        }
-    }
-}
-
 /// Connects, checks the bucket, and puts together what the strategy needs.
 fn prepare(
     request: &UploadRequest,
@@ -365,39 +287,5 @@ fn sweep(context: &StrategyContext) {
             open,
             "multipart uploads stay open on the server because it cannot be asked to abort them"
         );
-    }
-}
-
-fn summarise(
-    request: &UploadRequest,
-    choice: &Choice,
-    started: &Started,
-    collector: Collector,
-    ended: Ended,
-) -> RunSummary {
-    let of_children: f64 = ended.workers.children.iter().map(|child| child.cpu_seconds).sum();
-    RunSummary {
-        v: 1,
-        strategy: choice.strategy,
-        client: choice.client,
-        concurrency: choice.concurrency,
-        target: request.target.to_string(),
-        endpoint: ended.endpoint,
-        started_at: started.at.to_string(),
-        elapsed: started.instant.elapsed(),
-        phases: ended.phases,
-        queue: ended.queue,
-        peak_held_bytes: ended.peak_held_bytes,
-        request_times: ended.request_times,
-        service_time: collector.service_time(),
-        totals: collector.totals,
-        skipped_by_reason: collector.skipped_by_reason,
-        connections: ended.connections,
-        cpu_seconds: usage::cpu_seconds() - started.cpu_seconds + of_children,
-        peak_rss_bytes: usage::peak_rss_bytes(),
-        workers: ended.workers,
-        ending: ended.ending,
-        failures: collector.failures,
-        encoded: collector.encoded,
     }
 }

@@ -105,6 +105,8 @@ impl Connector {
     /// is to own the connections; when that runtime ends, the store is of no use any more.
     pub fn open(&self, bucket: &str, max_connections: usize) -> Arc<dyn ObjectStore> {
         if self.engine == Engine::Null {
+            // Everything is summed that would be for a server that is known.
+            let _ = self.shared.server.set(ServerKind::Embedded);
             return Arc::new(NullStore);
         }
         let limits = self.transfer.retry;

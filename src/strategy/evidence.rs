@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::ThreadId;
@@ -45,6 +45,9 @@ pub struct Evidence {
     threads_started: AtomicUsize,
     threads_joined: AtomicUsize,
     in_flight: AtomicUsize,
+    times_tasks: bool,
+    /// Time of all tasks in all workers' hands together.
+    busy_nanos: AtomicU64,
     peak_in_flight: AtomicUsize,
     polling: Mutex<HashSet<ThreadId>>,
     /// By number of the worker.
@@ -70,11 +73,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One task in a worker's hands, until it is dropped.
-pub(super) struct InFlight<'a>(&'a Evidence);
+/// One task in a worker's hands, until it is dropped; since when, if anybody wants to know.
+pub(super) struct InFlight<'a>(&'a Evidence, Option<Instant>);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
+        if let Some(since) = self.1 {
+            let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(0);
+            self.0.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
+        }
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -83,6 +90,7 @@ impl Evidence {
     /// Counters of a run that is looked at so closely.
     pub fn new(attention: Attention) -> Self {
         Self {
+            times_tasks: attention >= Attention::Requests,
             span_log: (attention == Attention::Tasks).then(SpanLog::default),
             ..Self::default()
         }
@@ -120,7 +128,7 @@ impl Evidence {
         }
         pulling[worker] = true;
         drop(pulling);
-        InFlight(self)
+        InFlight(self, self.times_tasks.then(Instant::now))
     }
 
     pub(super) fn thread_started(&self) {
@@ -160,6 +168,7 @@ impl Evidence {
             threads_polling: lock(&self.polling).len(),
             workers_begun: lock(&self.begun).workers,
             workers_pulling: lock(&self.pulling).iter().filter(|pulls| **pulls).count(),
+            busy_seconds: self.busy_nanos.load(Ordering::Relaxed) as f64 / 1e9,
             peak_in_flight: self.peak_in_flight.load(Ordering::Relaxed),
             children: lock(&self.children).clone(),
             window: lock(&self.window).clone(),
@@ -182,6 +191,9 @@ pub struct WorkersSummary {
     pub workers_begun: usize,
     /// Workers that took at least one task.
     pub workers_pulling: usize,
+    /// Time that tasks were in hand, all workers together; zero when nobody wanted to know.
+    #[serde(default)]
+    pub busy_seconds: f64,
     /// Most tasks in hand at once.
     pub peak_in_flight: usize,
     /// Child processes, each reaped.

@@ -17,7 +17,8 @@ pub(in crate::bench) struct JobFacts {
     pub(in crate::bench) has_finished: bool,
     pub(in crate::bench) makespan: f64,
     pub(in crate::bench) longest_service: f64,
-    pub(in crate::bench) sum_of_service: f64,
+    /// Time that tasks were in hand, all workers together.
+    pub(in crate::bench) busy: f64,
     pub(in crate::bench) threads_started: usize,
     pub(in crate::bench) threads_joined: usize,
     pub(in crate::bench) threads_polling: usize,

@@ -2,7 +2,7 @@
 
 use super::{MOST_EXCLUDED, suspect};
 use crate::bench::report::Finding;
-use crate::bench::stats::{Ratio, has_trend};
+use crate::bench::stats::{Ratio, has_trend, median};
 
 /// Share of the machine that client, server and relay may take before a shaped profile shows CPU time and not waiting.
 const SATURATED: f64 = 0.9;
@@ -11,13 +11,16 @@ const SHORTEST_ARM: f64 = 1.0;
 /// Widest interval that says something: half of it, as a share of the estimate.
 const WIDEST: f64 = 0.25;
 
+/// Drift that matters: with many cells, some rise or fall by chance.
+const DRIFT: f64 = 0.05;
+
 /// What is known of a cell when its arms are done.
 #[derive(Clone, Debug, Default)]
 pub(in crate::bench) struct CellFacts {
     /// Findings of its arms, each kind once.
     pub(in crate::bench) of_arms: Vec<Finding>,
-    /// Seconds of its shortest arm.
-    pub(in crate::bench) shortest_arm: f64,
+    /// Seconds of its arms: the middle one.
+    pub(in crate::bench) typical_arm: f64,
     /// Client, server and relay as a share of the machine.
     pub(in crate::bench) busy_share: f64,
     /// Time passes on the way to the server.
@@ -41,6 +44,15 @@ pub(in crate::bench) fn cell_findings(facts: &CellFacts, ratio: Option<&Ratio>) 
     findings.extend(of_the_machine(facts));
     findings.extend(of_the_figures(facts, ratio));
     findings
+}
+
+/// How far the second half of a run lies from the first, as a share.
+fn drift(ratios: &[f64]) -> f64 {
+    let (first, second) = ratios.split_at(ratios.len() / 2);
+    match (median(first), median(second)) {
+        (Some(first), Some(second)) if first > 0.0 => (second / first - 1.0).abs(),
+        _ => 0.0,
+    }
 }
 
 /// What the machine did meanwhile.
@@ -78,12 +90,12 @@ fn of_the_machine(facts: &CellFacts) -> Vec<Finding> {
 /// What the figures themselves say against it.
 fn of_the_figures(facts: &CellFacts, ratio: Option<&Ratio>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if facts.shortest_arm < SHORTEST_ARM {
+    if facts.typical_arm < SHORTEST_ARM {
         findings.push(suspect(
             "short-arm",
             format!(
-                "an arm took {:.2} s, less than {SHORTEST_ARM} s",
-                facts.shortest_arm
+                "its arms took {:.2} s, less than {SHORTEST_ARM} s",
+                facts.typical_arm
             ),
             "use a larger workload",
         ));
@@ -106,7 +118,7 @@ fn of_the_figures(facts: &CellFacts, ratio: Option<&Ratio>) -> Vec<Finding> {
             ));
         }
     }
-    if has_trend(&facts.ratios) {
+    if has_trend(&facts.ratios) && drift(&facts.ratios) > DRIFT {
         findings.push(suspect(
             "trend",
             "the ratio rises or falls with the order of the run",

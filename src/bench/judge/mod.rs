@@ -3,7 +3,7 @@
 mod arms;
 mod cells;
 
-use super::report::{Arm, Finding, Noise, Severity, Verdict};
+use super::report::{Arm, Finding, Noise, Role, Severity, Verdict};
 use super::stats::{Difference, NoiseBand, Ratio};
 
 pub(super) use arms::{ArmFacts, JobFacts, arm_findings};
@@ -34,7 +34,9 @@ pub(super) fn suspect(code: &str, reason: impl Into<String>, fix: &str) -> Findi
 }
 
 /// Why a block with these arms does not count, for reasons that have nothing to do with their outcome.
-pub(super) fn disturbance(arms: &[&Arm]) -> Option<String> {
+///
+/// Where the server's CPU time cannot be told from that of others, nobody can say who took how much.
+pub(super) fn disturbance(arms: &[&Arm], knows_the_server: bool) -> Option<String> {
     arms.iter().find_map(|arm| {
         let cpu = &arm.cpu;
         let all =
@@ -46,8 +48,28 @@ pub(super) fn disturbance(arms: &[&Arm]) -> Option<String> {
         if stolen > STOLEN {
             return Some(format!("{:.0} % of the CPU time was stolen", stolen * 100.0));
         }
-        (foreign > FOREIGN).then(|| format!("others took {:.0} % of the CPU time", foreign * 100.0))
+        (knows_the_server && foreign > FOREIGN)
+            .then(|| format!("others took {:.0} % of the CPU time", foreign * 100.0))
     })
+}
+
+/// The refusal that `findings` call for, if they do.
+fn refused(findings: &[Finding]) -> Option<Verdict> {
+    let invalid = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Invalid);
+    let findings: Vec<Finding> = invalid.cloned().collect();
+    (!findings.is_empty()).then_some(Verdict::Invalid { findings })
+}
+
+/// What may be said of the baseline, or of it when it runs again.
+pub(super) fn own_verdict(role: Role, findings: Vec<Finding>, is_quick: bool) -> Verdict {
+    match refused(&findings) {
+        Some(refused) => refused,
+        None if !findings.is_empty() && !is_quick => Verdict::Suspect { findings },
+        None if role == Role::Twin => Verdict::Twin,
+        None => Verdict::Baseline,
+    }
 }
 
 /// What may be said of a cell with these findings.
@@ -57,16 +79,8 @@ pub(super) fn verdict(
     noise: Option<&Noise>,
     is_quick: bool,
 ) -> Verdict {
-    if findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Invalid)
-    {
-        let findings = findings
-            .into_iter()
-            .filter(|finding| finding.severity == Severity::Invalid);
-        return Verdict::Invalid {
-            findings: findings.collect(),
-        };
+    if let Some(refused) = refused(&findings) {
+        return refused;
     }
     let (Some(ratio), Some(noise)) = (ratio, noise) else {
         return Verdict::Inconclusive {

@@ -18,7 +18,7 @@ fn good() -> JobFacts {
         has_finished: true,
         makespan: 1.2,
         longest_service: 0.05,
-        sum_of_service: 4.0,
+        busy: 4.0,
         threads_started: 4,
         threads_joined: 4,
         workers: 4,
@@ -180,13 +180,17 @@ fn a_block_is_left_out_when_others_use_the_machine() {
         },
         ..Arm::default()
     };
-    assert_eq!(disturbance(&[&arm(0.1, 0.0), &arm(0.0, 0.03)]), None);
+    assert_eq!(disturbance(&[&arm(0.1, 0.0), &arm(0.0, 0.03)], true), None);
     assert!(
-        disturbance(&[&arm(0.0, 0.0), &arm(0.3, 0.0)])
+        disturbance(&[&arm(0.0, 0.0), &arm(0.3, 0.0)], true)
             .expect("foreign")
             .contains("15 %")
     );
-    assert!(disturbance(&[&arm(0.0, 0.1)]).expect("stolen").contains("stolen"));
+    assert!(
+        disturbance(&[&arm(0.0, 0.1)], false)
+            .expect("stolen")
+            .contains("stolen")
+    );
 }
 
 fn ratio(estimate: f64, spread: f64) -> Ratio {
@@ -203,7 +207,7 @@ fn ratio(estimate: f64, spread: f64) -> Ratio {
 
 fn facts() -> CellFacts {
     CellFacts {
-        shortest_arm: 1.2,
+        typical_arm: 1.2,
         in_flight: (3.9, 4),
         ..CellFacts::default()
     }
@@ -238,7 +242,7 @@ fn every_doubt_has_a_code_of_its_own() {
         (
             "short-arm",
             CellFacts {
-                shortest_arm: 0.4,
+                typical_arm: 0.4,
                 ..facts()
             },
         ),

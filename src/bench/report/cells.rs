@@ -63,8 +63,10 @@ pub struct Arm {
     pub makespans: Vec<f64>,
     /// Makespans divided by objects.
     pub seconds_per_object: f64,
-    /// Of that, for the first object.
+    /// Until the first object was done, in the first job, after the first was taken up.
     pub first_done: f64,
+    /// Until the walk was over, likewise.
+    pub walk_over: f64,
     /// Resolving, connecting and looking at the bucket, before the clock; all jobs together.
     pub connecting: f64,
     /// Starting worker processes, before the clock; all jobs together.

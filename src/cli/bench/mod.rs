@@ -146,12 +146,11 @@ pub(super) struct BenchArgs {
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = workload, default_value = "tiny", help_heading = "What is compared")]
     workload: Vec<WorkloadSpec>,
 
-    /// What lies between client and server
+    /// What lies between client and server [default: raw,region; raw only where the server speaks TLS]
     #[arg(
         long,
         value_delimiter = ',',
         value_name = "LIST",
-        default_value = "raw,region",
         help_heading = "What is compared"
     )]
     profile: Vec<Profile>,
@@ -161,7 +160,7 @@ pub(super) struct BenchArgs {
         long,
         value_delimiter = ',',
         value_name = "ID",
-        conflicts_with_all = ["strategies", "clients", "concurrency", "sweep"],
+        conflicts_with_all = ["strategies", "clients", "concurrency", "engine", "workload", "profile", "sweep"],
         help_heading = "What is compared"
     )]
     preset: Vec<String>,

@@ -105,8 +105,9 @@ pub(super) fn workload(text: &str) -> Result<WorkloadSpec, String> {
 
 /// The plan that `args` stand for.
 pub(super) fn plan(args: &BenchArgs) -> Result<Plan> {
+    let server = server(args)?;
     let groups = if args.preset.is_empty() {
-        free_groups(args)?
+        free_groups(args, &profiles(args, &server))?
     } else {
         preset_groups(&args.preset)?
     };
@@ -115,7 +116,7 @@ pub(super) fn plan(args: &BenchArgs) -> Result<Plan> {
     })?;
     Ok(Plan {
         groups,
-        server: server(args)?,
+        server,
         bucket: args.bucket.clone(),
         blocks: if args.quick {
             QUICK_BLOCKS
@@ -134,8 +135,24 @@ pub(super) fn plan(args: &BenchArgs) -> Result<Plan> {
     })
 }
 
+/// What lies in between: as it was asked for, else what the server allows.
+fn profiles(args: &BenchArgs, server: &ServerChoice) -> Vec<Profile> {
+    let is_plain = match server {
+        ServerChoice::Endpoint(settings) => settings
+            .endpoint_url
+            .as_deref()
+            .is_some_and(|url| url.starts_with("http://")),
+        ServerChoice::Minio { .. } | ServerChoice::Embedded => true,
+    };
+    match args.profile.as_slice() {
+        [] if is_plain => vec![Profile::Raw, Profile::Region],
+        [] => vec![Profile::Raw],
+        some => some.to_vec(),
+    }
+}
+
 /// Every workload over every profile.
-fn free_groups(args: &BenchArgs) -> Result<Vec<GroupPlan>> {
+fn free_groups(args: &BenchArgs, profiles: &[Profile]) -> Result<Vec<GroupPlan>> {
     let cells = cells(args);
     if cells.is_empty() {
         return Err(
@@ -144,9 +161,8 @@ fn free_groups(args: &BenchArgs) -> Result<Vec<GroupPlan>> {
         );
     }
     let over = |workload: &WorkloadSpec| {
-        let profiles = args.profile.iter();
         let group = |profile: &Profile| GroupPlan::new(workload.clone(), *profile, cells.clone());
-        profiles.map(group).collect::<Vec<_>>()
+        profiles.iter().map(group).collect::<Vec<_>>()
     };
     Ok(args.workload.iter().flat_map(over).collect())
 }
@@ -234,8 +250,14 @@ fn server(args: &BenchArgs) -> Result<ServerChoice> {
     match args.endpoint_url.clone().or_else(from_environment) {
         Some(url) if url == super::super::embedded::EMBEDDED => Ok(ServerChoice::Embedded),
         Some(url) => {
+            // As the other commands take them, whose flags these are.
+            let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
             let settings = StoreSettings {
                 endpoint_url: Some(url),
+                profile: set("S3HAUL_PROFILE"),
+                region: set("S3HAUL_REGION"),
+                ca_file: set("S3HAUL_CA_FILE").map(Into::into),
+                anonymous: set("S3HAUL_NO_SIGN_REQUEST").is_some(),
                 ..StoreSettings::default()
             };
             settings.validate()?;

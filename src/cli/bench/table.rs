@@ -43,7 +43,7 @@ fn head(report: &Report) -> String {
         report.s3haul, report.host.cpu, report.host.cores, report.host.kernel
     )];
     lines.push(format!(
-        "held constant: {} checksums, parts of {} above {}, no retries; {} blocks, seed {}",
+        "held constant: {} checksums, parts of {} above {}, one retry, which is found out; {} blocks, seed {}",
         report.held.checksum,
         ByteSize(report.held.part_size_bytes),
         ByteSize(report.held.multipart_threshold_bytes),
