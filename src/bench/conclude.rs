@@ -52,6 +52,7 @@ impl GroupRun<'_> {
                 shape: self.stage.profile.shape(),
                 achieved: self.achieved,
             },
+            server: self.stage.ground.server.info.clone(),
             pilot: (self.pilot.objects > 0).then_some(self.pilot),
             ceilings: self.ceilings,
             noise,

@@ -64,7 +64,7 @@ impl Workload {
     /// Files that cannot be made or read; a directory without files; no room.
     pub fn prepare(spec: WorkloadSpec, directory: &Path, cancel: &CancellationToken) -> Result<Self> {
         let root = match &spec.kind {
-            Kind::Directory(path) => path.clone(),
+            Kind::Directory { path, .. } => path.clone(),
             Kind::Sizes(_) | Kind::Names(_) => {
                 let root = directory.join(spec.name.replace([':', '/'], "-"));
                 ensure_room(directory, spec.bytes_to_make())?;
@@ -153,6 +153,8 @@ fn info(spec: &WorkloadSpec, entries: &[Entry], id: String) -> WorkloadInfo {
         bytes: sizes().sum(),
         smallest: sizes().min().unwrap_or(0),
         largest: sizes().max().unwrap_or(0),
+        part_size_bytes: spec.part_size.bytes(),
+        multipart_threshold_bytes: spec.multipart_threshold.bytes(),
         extra_rounds: spec.extra_rounds,
         sends_nothing: spec.sends_nothing,
         expects_errors: spec.expects_errors,
@@ -197,7 +199,7 @@ fn make(spec: &WorkloadSpec, root: &Path, cancel: &CancellationToken) -> io::Res
             }
         }
         Kind::Names(names) => make_names(root, *names)?,
-        Kind::Directory(_) => {}
+        Kind::Directory { .. } => {}
     }
     // Written to the disk before anything is timed.
     rustix::fs::syncfs(File::open(root)?)?;

@@ -10,7 +10,7 @@ use super::profile::Profile;
 use super::servers::{Server, ServerChoice, some_errors};
 use super::shaper::Shaper;
 use super::verify::Bucket;
-use crate::config::StoreSettings;
+use crate::config::{PayloadSigning, StoreSettings};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes after which what was uploaded is removed, between two blocks: a server must not slow down because it is full.
@@ -63,7 +63,16 @@ impl<'a> Ground<'a> {
     pub(super) fn store_settings(&self, cell: &Cell) -> StoreSettings {
         let mut settings = self.server.settings.clone();
         if let Some(shaper) = self.shaper.as_ref().filter(|_| !cell.past_relay) {
-            settings.endpoint_url = Some(shaper.endpoint_url());
+            let path = path_of(settings.endpoint_url.as_deref());
+            settings.endpoint_url = Some(format!("{}{path}", shaper.endpoint_url()));
+            let is_here = self
+                .server
+                .address
+                .is_some_and(|address| address.ip().is_loopback());
+            if settings.payload_signing == PayloadSigning::Auto && !is_here {
+                // The relay is on loopback, the way behind it is not.
+                settings.payload_signing = PayloadSigning::Always;
+            }
         }
         settings
     }
@@ -97,6 +106,13 @@ impl<'a> Ground<'a> {
     }
 }
 
+/// What stands behind host and port of an endpoint.
+fn path_of(endpoint_url: Option<&str>) -> String {
+    let uri: Option<http::Uri> = endpoint_url.and_then(|url| url.parse().ok());
+    let path = uri.map_or_else(String::new, |uri| uri.path().to_owned());
+    path.trim_end_matches('/').to_owned()
+}
+
 fn start(
     plan: &Plan,
     profile: Profile,
@@ -108,8 +124,7 @@ fn start(
     } else {
         (&plan.server, None)
     };
-    let places = (plan.program.as_path(), plan.work_dir.as_deref());
-    let server = Server::start(choice, &plan.bucket, places, faults, cancel)?;
+    let server = Server::start(choice, plan, faults, cancel)?;
     let shaper = match (profile.shape(), server.address) {
         (None, _) => None,
         (Some(shape), Some(address)) => Some(Shaper::start(&plan.program, address, shape, cancel)?),

@@ -13,7 +13,7 @@ use super::host::machine_cores;
 use super::judge::disturbance;
 use super::lanes::lanes;
 use super::measure::Measured;
-use super::plan::{GroupPlan, Plan};
+use super::plan::{ARM_SECONDS, GroupPlan, Plan};
 use super::report::{ArticleRow, Ceilings, Disturbed, Lanes, Pilot, Role, Severity};
 use super::run::{Note, Watcher};
 use super::runner::{Runner, in_flight};
@@ -22,12 +22,6 @@ use crate::config::{Attention, ClientMode, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::RelayCounters;
 
-/// Jobs are repeated until an arm takes at least this long, in seconds, so that one a little faster is still long enough.
-const ARM_SECONDS: f64 = 1.15;
-/// Jobs that would take longer are made of fewer files.
-const LONGEST_JOB: f64 = 2.2;
-/// What such a job is made to take.
-const SHARE_SECONDS: f64 = 1.25;
 /// Seconds of the pilot.
 const PILOT_SECONDS: f64 = 0.8;
 /// Most jobs of an arm.
@@ -246,14 +240,15 @@ impl<'a> GroupRun<'a> {
     fn size(&mut self, number: usize, seconds: f64) -> Result<()> {
         let all = self.stage.workload.info.objects;
         let whole = seconds * all as f64;
+        let (longest_job, share_seconds) = self.stage.plan.job_seconds();
         let in_flight = in_flight(&self.runners[number].cell, all);
         let objects = if self.stage.workload.spec.is_whole
             || self.stage.workload.entries.is_empty()
-            || whole <= LONGEST_JOB
+            || whole <= longest_job
         {
             all
         } else {
-            let few = (SHARE_SECONDS / seconds).ceil() as usize;
+            let few = (share_seconds / seconds).ceil() as usize;
             self.stage.workload.even_selection(few.max(2 * in_flight).max(8))
         };
         let job_seconds = (seconds * objects as f64).max(1e-6);

@@ -113,7 +113,7 @@ impl Ground<'_> {
             measured.arm.findings.push(invalid(
                 "not-joined",
                 "the process of the arm did not end well",
-                "a thread was left behind; see --log-file",
+                "a thread was left behind; this is a defect of s3haul",
             ));
         }
         if measured.result.is_some() && !task.sends_nothing {

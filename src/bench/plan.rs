@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::cell::Cell;
 use super::profile::Profile;
 use super::report::ArticleRow;
+use super::runner::in_flight;
 use super::servers::ServerChoice;
 use super::workload::WorkloadSpec;
-use crate::config::Config;
+use crate::config::{Config, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Blocks of a run whose verdicts count; of one that is published; of one that shows directions only.
@@ -17,6 +18,20 @@ pub const DEFAULT_BLOCKS: usize = 12;
 pub const PUBLISHED_BLOCKS: usize = 20;
 /// See [`DEFAULT_BLOCKS`].
 pub const QUICK_BLOCKS: usize = 5;
+
+/// Jobs are repeated until an arm takes at least this long, in seconds, so that one a little faster is still long enough.
+pub(super) const ARM_SECONDS: f64 = 1.2;
+/// Jobs that would take longer than the first are made of fewer files, so that they take about the second, in seconds.
+const JOB_SECONDS: (f64, f64) = (2.2, 1.25);
+/// The same for a quick run.
+const QUICK_JOB_SECONDS: (f64, f64) = (0.7, 0.4);
+
+// What an estimate goes by, before anything is measured: seconds and bytes on one slow core.
+const OBJECT_SECONDS: f64 = 0.001;
+const BYTES_A_SECOND: f64 = 400e6;
+const HASHED_A_SECOND: f64 = 1.5e9;
+const MADE_A_SECOND: f64 = 200e6;
+const AROUND_AN_ARM: f64 = 0.35;
 
 /// Cells that are compared over one workload and one profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,33 +109,76 @@ pub struct Estimate {
 impl Plan {
     /// What it will take.
     pub fn estimate(&self) -> Estimate {
-        let arm: f64 = if self.quick { 0.9 } else { 1.7 };
-        let arms = |group: &GroupPlan| (group.cells.len() + 1) * (group.blocks(self.blocks) + 1) + 1;
-        let seconds: f64 = self
-            .groups
-            .iter()
-            .map(|group| {
-                let making = group.workload.bytes_to_make() as f64 / 200e6;
-                arms(group) as f64 * arm.max(self.least_arm(group)) + making + 2.0
-            })
-            .sum();
+        let (mut arms, mut seconds) = (0, 0.0);
+        for group in &self.groups {
+            // The warm block does not count and takes as long as the others; the baseline stands in each twice.
+            let rounds = group.blocks(self.blocks) + 1;
+            let cells = group.cells.iter().chain(group.cells.first());
+            let of_block: f64 = cells.map(|cell| self.arm_seconds(group, cell)).sum();
+            arms += rounds * (group.cells.len() + 1);
+            seconds += rounds as f64 * of_block + group.workload.bytes_to_make() as f64 / MADE_A_SECOND + 3.0;
+        }
         Estimate {
-            arms: self.groups.iter().map(arms).sum(),
+            arms,
             time: Duration::from_secs_f64(seconds),
         }
     }
 
-    /// Seconds that an arm of `group` takes at least, where its jobs cannot be made shorter.
-    fn least_arm(&self, group: &GroupPlan) -> f64 {
-        let shape = group.profile.shape().unwrap_or_default();
-        let bytes = group.workload.bytes_to_make() as f64;
-        let rounds = f64::from(group.workload.extra_rounds);
-        let whole = bytes * rounds / 2e9 + shape.link.map_or(0.0, |link| bytes / link);
-        if group.workload.is_whole {
-            whole
+    /// The longest job that is not cut, and what one that is cut is made to take, in seconds.
+    pub(super) fn job_seconds(&self) -> (f64, f64) {
+        if self.quick {
+            QUICK_JOB_SECONDS
         } else {
-            whole.min(3.0)
+            JOB_SECONDS
         }
+    }
+
+    /// Seconds that an arm of `cell` takes, with what is around it.
+    fn arm_seconds(&self, group: &GroupPlan, cell: &Cell) -> f64 {
+        let workload = &group.workload;
+        let (objects, bytes) = workload.extent();
+        let shape = group.profile.shape().unwrap_or_default();
+        let mean = bytes as f64 / objects.max(1) as f64;
+        let rate = |rate: Option<f64>| rate.unwrap_or(f64::INFINITY);
+        let service = OBJECT_SECONDS
+            + shape.latency * cell.round_trips()
+            + mean / rate(shape.per_connection).min(BYTES_A_SECOND)
+            + mean * f64::from(workload.extra_rounds) / HASHED_A_SECOND;
+        let in_flight = in_flight(cell, objects) as f64;
+        let whole = (objects as f64 * service / in_flight).max(bytes as f64 / rate(shape.link));
+        let least = if self.quick { 0.0 } else { ARM_SECONDS };
+        let (longest, share) = self.job_seconds();
+        let job = match whole {
+            whole if workload.is_whole || whole <= longest => whole,
+            // A selection has a few objects at least, however long these take.
+            whole => whole.min(share.max(8.0 * service / in_flight)),
+        };
+        let processes = cell.processes.unwrap_or(in_flight as usize) as f64;
+        let starting = match cell.strategy() {
+            StrategyKind::Processes | StrategyKind::Hybrid => 0.02 * processes,
+            _ => 0.0,
+        };
+        job.max(least) + AROUND_AN_ARM + starting + 2.0 * shape.connect
+    }
+
+    /// Bytes that a server of our own holds at most: two blocks, until it is emptied.
+    pub(super) fn server_room(&self) -> u64 {
+        let of_group = |group: &GroupPlan| match group.workload.sends_nothing {
+            true => 0,
+            false => group.workload.extent().1 * (group.cells.len() as u64 + 1) * 2,
+        };
+        self.groups.iter().map(of_group).max().unwrap_or(0)
+    }
+
+    /// Bytes that the files of all workloads take.
+    pub(super) fn files_room(&self) -> u64 {
+        let mut made: Vec<&WorkloadSpec> = Vec::new();
+        for group in &self.groups {
+            if !made.contains(&&group.workload) {
+                made.push(&group.workload);
+            }
+        }
+        made.iter().map(|workload| workload.bytes_to_make()).sum()
     }
 
     /// Refuses what cannot be done, before anything is started.

@@ -73,7 +73,7 @@ pub fn run(plan: &Plan, cancel: &CancellationToken, watcher: &mut dyn Watcher) -
             .with_source(error)
         })?;
     }
-    let scratch = scratch(plan.work_dir.as_deref())?;
+    let scratch = scratch(plan.work_dir.as_deref(), plan.files_room())?;
     let outcome = Whole {
         plan,
         cancel,
@@ -127,8 +127,6 @@ fn begin(plan: &Plan) -> Report {
         server: super::report::ServerInfo::default(),
         held: Held {
             checksum: transfer.checksum.name().to_owned(),
-            part_size_bytes: transfer.part_size.bytes(),
-            multipart_threshold_bytes: transfer.multipart_threshold.bytes(),
             retries: 1,
             memory_bytes: transfer.memory.bytes(),
         },

@@ -2,7 +2,7 @@
 //! temporary directory, in memory where there is room.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::files::room;
 use super::helper::{Helper, Pid, Role, START_LIMIT, Serving};
 use super::host::listener_on;
+use super::plan::Plan;
 use super::report::ServerInfo;
 use crate::config::{Config, FixedCredentials, Secret, StoreSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::connect;
 use crate::server::{FaultAction, FaultPlan, FaultRule};
 use crate::store::explain;
+use crate::units::ByteSize;
 
+/// Time that an address may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// Memory file systems are used from this much room on.
 const ROOM_IN_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 
@@ -63,14 +67,27 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// A directory of our own: in memory where there is room, else where temporary files go.
-pub(super) fn scratch(wanted: Option<&Path>) -> Result<TempDir> {
+/// A directory of our own for so many bytes: in memory where there is room, else where temporary files go.
+pub(super) fn scratch(wanted: Option<&Path>, bytes: u64) -> Result<TempDir> {
+    // A quarter stays free: what is full is slow, and memory is needed for more.
+    let needed = bytes + bytes / 4;
     let in_memory = Path::new("/dev/shm");
     let base = match wanted {
         Some(directory) => directory.to_owned(),
-        None if room(in_memory).is_ok_and(|free| free >= ROOM_IN_MEMORY) => in_memory.to_owned(),
+        None if room(in_memory).is_ok_and(|free| free >= needed.max(ROOM_IN_MEMORY)) => in_memory.to_owned(),
         None => std::env::temp_dir(),
     };
+    if let Ok(free) = room(&base)
+        && free < needed
+    {
+        let (free, needed) = (ByteSize(free), ByteSize(needed));
+        let message = format!(
+            "'{}' has room for {free} and the workload takes {needed}",
+            base.display()
+        );
+        return Err(Error::new(ErrorKind::Source, message)
+            .with_hint("name a directory with more room with --work-dir DIR, or use a smaller workload"));
+    }
     sweep(&base);
     tempfile::Builder::new()
         .prefix(&format!("{SCRATCH}{}-", std::process::id()))
@@ -107,23 +124,22 @@ fn is_in_memory(directory: &Path) -> bool {
 }
 
 impl Server {
-    /// Starts what is to be started, and sees to it that `bucket` is there.
+    /// Starts what is to be started, and sees to it that the bucket is there.
     ///
     /// # Errors
     /// It does not start, does not answer, or does not let us.
     pub(super) fn start(
         choice: &ServerChoice,
-        bucket: &str,
-        (program, work): (&Path, Option<&Path>),
+        plan: &Plan,
         faults: Option<FaultPlan>,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let mut server = match choice {
             ServerChoice::Endpoint(settings) => Self::given(settings),
-            ServerChoice::Minio { program: minio } => Self::minio(program, minio, work, cancel)?,
-            ServerChoice::Embedded => Self::embedded(program, work, faults, cancel)?,
+            ServerChoice::Minio { program: minio } => Self::minio(plan, minio, cancel)?,
+            ServerChoice::Embedded => Self::embedded(plan, faults, cancel)?,
         };
-        let named = server.make_bucket(bucket, cancel)?;
+        let named = server.make_bucket(&plan.bucket, cancel)?;
         server.info.software = match choice {
             ServerChoice::Endpoint(_) => named,
             ServerChoice::Minio { program } => version_of(program).unwrap_or(named),
@@ -135,17 +151,7 @@ impl Server {
 
     fn given(settings: &StoreSettings) -> Self {
         let endpoint = settings.endpoint_url.clone().unwrap_or_default();
-        let address = endpoint
-            .strip_prefix("http://")
-            .and_then(|rest| rest.split('/').next())
-            .and_then(|host| {
-                let host = if host.contains(':') {
-                    host.to_owned()
-                } else {
-                    format!("{host}:80")
-                };
-                host.to_socket_addrs().ok()?.next()
-            });
+        let address = plain_address(&endpoint);
         let local = address.filter(|address| address.ip().is_loopback());
         Self {
             info: ServerInfo {
@@ -162,13 +168,8 @@ impl Server {
         }
     }
 
-    fn embedded(
-        program: &Path,
-        work: Option<&Path>,
-        faults: Option<FaultPlan>,
-        cancel: &CancellationToken,
-    ) -> Result<Self> {
-        let data = scratch(work)?;
+    fn embedded(plan: &Plan, faults: Option<FaultPlan>, cancel: &CancellationToken) -> Result<Self> {
+        let data = scratch(plan.work_dir.as_deref(), plan.server_room())?;
         let (access_key, secret_key) = ("s3haul".to_owned(), secret());
         let role = Role::Embedded {
             data: data.path().join("data"),
@@ -176,7 +177,7 @@ impl Server {
             secret_key: secret_key.clone(),
             faults,
         };
-        let mut helper = Helper::start(program, &role)?;
+        let mut helper = Helper::start(&plan.program, &role)?;
         let serving: Serving = helper.receive(START_LIMIT, cancel)?;
         let pid = helper.pid();
         Self::own(
@@ -188,8 +189,8 @@ impl Server {
         )
     }
 
-    fn minio(program: &Path, minio: &Path, work: Option<&Path>, cancel: &CancellationToken) -> Result<Self> {
-        let data = scratch(work)?;
+    fn minio(plan: &Plan, minio: &Path, cancel: &CancellationToken) -> Result<Self> {
+        let data = scratch(plan.work_dir.as_deref(), plan.server_room())?;
         let (access_key, secret_key) = ("s3haulbench".to_owned(), secret());
         let port = free_port()?;
         let address = format!("127.0.0.1:{port}");
@@ -216,7 +217,7 @@ impl Server {
             environment,
             log: data.path().join("minio.log"),
         };
-        let mut helper = Helper::start(program, &role)?;
+        let mut helper = Helper::start(&plan.program, &role)?;
         let Pid { pid } = helper.receive(START_LIMIT, cancel)?;
         Self::own("minio", &address, (access_key, secret_key), pid, (helper, data))
     }
@@ -294,7 +295,7 @@ impl Server {
         let (host, connector, store) = connect(&self.config(), bucket)?;
         loop {
             if let (true, Some(address)) = (self.is_own(), self.address)
-                && std::net::TcpStream::connect(address).is_err()
+                && TcpStream::connect(address).is_err()
                 && Instant::now() < deadline
             {
                 std::thread::sleep(Duration::from_millis(50));
@@ -321,6 +322,19 @@ impl Server {
             }
         }
     }
+}
+
+/// Where a server that speaks plain HTTP listens: the first of its addresses that answers; none when it speaks TLS, or
+/// nobody answers.
+fn plain_address(endpoint: &str) -> Option<SocketAddr> {
+    let uri: http::Uri = endpoint.parse().ok()?;
+    if uri.scheme_str() != Some("http") {
+        return None;
+    }
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    let addresses = (host, uri.port_u16().unwrap_or(80)).to_socket_addrs().ok()?;
+    let answers = |address: &SocketAddr| TcpStream::connect_timeout(address, ANSWER_LIMIT).is_ok();
+    addresses.into_iter().find(answers)
 }
 
 /// The first line that a program says of its version.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt as _};
+use md5::{Digest as _, Md5};
 
 use super::files::Entry;
 use super::report::{Finding, Severity};
@@ -11,6 +12,8 @@ use crate::error::Result;
 use crate::pipeline::connect_with;
 use crate::store::{ListRequest, ListedObject, ObjectStore, StoreResult, explain};
 
+/// Objects that are read back where ETags say nothing.
+const SAMPLED: usize = 3;
 /// Requests in flight while objects are removed.
 const REMOVING: usize = 16;
 
@@ -51,7 +54,8 @@ impl Bucket {
     }
 
     /// Compares what is below `prefix` with `expected`, which are the entries of each of `jobs`. The content of single
-    /// PUTs is compared by ETag, which is their MD5 unless the server encrypts.
+    /// PUTs is compared by ETag, which is their MD5 on most servers; where it is not, and of what went in parts, a sample is
+    /// read back.
     ///
     /// # Errors
     /// The server cannot be asked.
@@ -62,44 +66,30 @@ impl Bucket {
         expected: &[Entry],
         multipart_threshold: u64,
     ) -> Result<Vec<Finding>> {
-        let mut listed: BTreeMap<String, ListedObject> = self
-            .with(async |store| list(store, prefix).await)?
-            .into_iter()
-            .map(|object| (object.key.clone(), object))
-            .collect();
-        let (mut missing, mut different) = (Vec::new(), Vec::new());
-        for job in jobs {
-            for entry in expected {
-                let key = format!("{job}{}", entry.key);
-                let by_content = entry.size <= multipart_threshold;
-                match listed.remove(&key) {
-                    None => missing.push(key),
-                    Some(object) if object.size_bytes != entry.size => different.push(key),
-                    Some(object)
-                        if by_content
-                            && is_md5(&object.etag)
-                            && !object.etag.eq_ignore_ascii_case(&entry.md5) =>
-                    {
-                        different.push(key);
-                    }
-                    Some(_) => {}
-                }
+        let listed = self.with(async |store| list(store, prefix).await)?;
+        let mut look = Look::at(listed, jobs, expected, multipart_threshold);
+        if self.has_wrong_content(&look.in_parts, 1)? {
+            look.different.extend(look.in_parts.drain(..).map(|(key, _)| key));
+        }
+        // An ETag that looks like an MD5 and is none is that of a server that encrypts, unless the content is wrong, too.
+        if self.has_wrong_content(&look.doubtful, SAMPLED)? {
+            look.different.extend(look.doubtful.drain(..).map(|(key, _)| key));
+        }
+        Ok(look.findings())
+    }
+
+    /// Whether one of `sample` of these objects, read back, is not what was sent.
+    fn has_wrong_content(&self, objects: &[(String, &Entry)], sample: usize) -> Result<bool> {
+        let step = (objects.len() / sample).max(1);
+        for (key, entry) in objects.iter().step_by(step).take(sample) {
+            let mut md5 = Md5::new();
+            let mut sink = |bytes: &[u8]| md5.update(bytes);
+            self.with(async |store| store.read_object(key, &mut sink).await)?;
+            if crate::store::hex(&md5.finalize()) != entry.md5 {
+                return Ok(true);
             }
         }
-        let mut findings = Vec::new();
-        for (what, keys) in [
-            ("missing from the listing", missing),
-            ("not what was sent", different),
-            ("in the listing and never sent", listed.into_keys().collect()),
-        ] {
-            if let Some(first) = keys.first() {
-                findings.push(wrong(format!(
-                    "{} objects are {what}, the first is '{first}'",
-                    keys.len()
-                )));
-            }
-        }
-        Ok(findings)
+        Ok(false)
     }
 
     /// Removes everything below `prefix`, which is ours.
@@ -109,11 +99,79 @@ impl Bucket {
     pub(super) fn remove(&self, prefix: &str) -> Result<()> {
         assert!(!prefix.is_empty(), "a prefix of our own");
         self.with(async |store| {
+            for upload in store.list_multipart_uploads(prefix).await? {
+                store
+                    .abort_multipart_upload(&upload.key, &upload.upload_id)
+                    .await?;
+            }
             let objects = list(store, prefix).await?;
             let removals = objects.iter().map(|object| store.delete_object(&object.key));
             let outcomes: Vec<_> = stream::iter(removals).buffer_unordered(REMOVING).collect().await;
             outcomes.into_iter().collect()
         })
+    }
+}
+
+/// What a listing shows, beside what was sent.
+struct Look<'e> {
+    missing: Vec<String>,
+    different: Vec<String>,
+    /// Whose ETag is not their MD5.
+    doubtful: Vec<(String, &'e Entry)>,
+    /// Whose ETag cannot be their MD5.
+    in_parts: Vec<(String, &'e Entry)>,
+    unknown: Vec<String>,
+}
+
+impl<'e> Look<'e> {
+    fn at(
+        listed: Vec<ListedObject>,
+        jobs: impl Iterator<Item = String>,
+        expected: &'e [Entry],
+        multipart_threshold: u64,
+    ) -> Self {
+        let mut look = Self {
+            missing: Vec::new(),
+            different: Vec::new(),
+            doubtful: Vec::new(),
+            in_parts: Vec::new(),
+            unknown: Vec::new(),
+        };
+        let mut listed: BTreeMap<String, ListedObject> = listed
+            .into_iter()
+            .map(|object| (object.key.clone(), object))
+            .collect();
+        for job in jobs {
+            for entry in expected {
+                let key = format!("{job}{}", entry.key);
+                match listed.remove(&key) {
+                    None => look.missing.push(key),
+                    Some(object) if object.size_bytes != entry.size => look.different.push(key),
+                    Some(_) if entry.size > multipart_threshold => look.in_parts.push((key, entry)),
+                    Some(object) if !is_md5(&object.etag) => look.doubtful.push((key, entry)),
+                    Some(object) if object.etag.eq_ignore_ascii_case(&entry.md5) => {}
+                    Some(_) => look.doubtful.push((key, entry)),
+                }
+            }
+        }
+        look.unknown = listed.into_keys().collect();
+        look
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let kinds = [
+            ("missing from the listing", &self.missing),
+            ("not what was sent", &self.different),
+            ("in the listing and never sent", &self.unknown),
+        ];
+        let finding = |(what, keys): (&str, &Vec<String>)| {
+            let first = keys.first()?;
+            Some(wrong(format!(
+                "{} objects are {what}, the first is '{first}'",
+                keys.len()
+            )))
+        };
+        kinds.into_iter().filter_map(finding).collect()
     }
 }
 

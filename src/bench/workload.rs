@@ -19,7 +19,14 @@ pub enum Kind {
     /// So many names of a few empty files.
     Names(usize),
     /// What is there, never changed.
-    Directory(PathBuf),
+    Directory {
+        /// Where.
+        path: PathBuf,
+        /// Files that are in it.
+        objects: usize,
+        /// Bytes that they have.
+        bytes: u64,
+    },
 }
 
 /// A workload before its files are there.
@@ -149,10 +156,19 @@ impl WorkloadSpec {
         .whole()
     }
 
-    /// What is in a directory.
+    /// What is in a directory, which is looked at for it.
     pub fn directory(path: PathBuf) -> Self {
+        let files = walkdir::WalkDir::new(&path).into_iter().flatten();
+        let sizes = files
+            .filter(|entry| entry.file_type().is_file())
+            .map(|entry| entry.metadata().map_or(0, |metadata| metadata.len()));
+        let (objects, bytes) = sizes.fold((0, 0), |(objects, bytes), size| (objects + 1, bytes + size));
         Self {
-            kind: Kind::Directory(path.clone()),
+            kind: Kind::Directory {
+                path: path.clone(),
+                objects,
+                bytes,
+            },
             ..Self::of(&path.display().to_string(), "files of a directory", Vec::new())
         }
     }
@@ -161,7 +177,16 @@ impl WorkloadSpec {
     pub fn bytes_to_make(&self) -> u64 {
         match &self.kind {
             Kind::Sizes(sizes) => sizes.iter().sum(),
-            Kind::Names(_) | Kind::Directory(_) => 0,
+            Kind::Names(_) | Kind::Directory { .. } => 0,
+        }
+    }
+
+    /// Files and bytes of all of it.
+    pub fn extent(&self) -> (usize, u64) {
+        match &self.kind {
+            Kind::Sizes(sizes) => (sizes.len(), sizes.iter().sum()),
+            Kind::Names(names) => (*names, 0),
+            Kind::Directory { objects, bytes, .. } => (*objects, *bytes),
         }
     }
 }

@@ -101,7 +101,7 @@ fn job_findings(cell: &Cell, job: &JobFacts, arm: &ArmFacts) -> Vec<Finding> {
                 "{} of {} threads were joined and {} of {} processes ended well",
                 job.threads_joined, job.threads_started, job.processes_ended_well, job.processes
             ),
-            "a worker was lost or left behind: its work may not be done; see --log-file",
+            "a worker was lost or left behind: its work may not be done",
         ));
     }
     let least = job.longest_service.max(arm.least_makespan * 0.9);

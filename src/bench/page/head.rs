@@ -179,8 +179,6 @@ fn server(server: &ServerInfo) -> String {
 fn held(held: &Held) -> String {
     list(&[
         format!("checksum {}", held.checksum),
-        format!("parts of {}", ByteSize(held.part_size_bytes)),
-        format!("multipart above {}", ByteSize(held.multipart_threshold_bytes)),
         format!("{} tries after the first", grouped(u64::from(held.retries))),
         format!("{} of memory for contents", ByteSize(held.memory_bytes)),
     ])

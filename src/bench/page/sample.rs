@@ -97,8 +97,6 @@ pub(super) fn empty_report(groups: Vec<Group>) -> Report {
         },
         held: Held {
             checksum: "crc64nvme".to_owned(),
-            part_size_bytes: 8 << 20,
-            multipart_threshold_bytes: 16 << 20,
             retries: 0,
             memory_bytes: 256 << 20,
         },
@@ -127,6 +125,8 @@ pub(super) fn group(workload: &str, profile: Profile, cells: Vec<Cell>) -> Group
             bytes: (OBJECTS * 4096) as u64,
             smallest: 4096,
             largest: 4096,
+            part_size_bytes: 8 << 20,
+            multipart_threshold_bytes: 16 << 20,
             ..WorkloadInfo::default()
         },
         profile: ProfileInfo {
@@ -139,6 +139,7 @@ pub(super) fn group(workload: &str, profile: Profile, cells: Vec<Cell>) -> Group
             seconds_per_object: 0.026_9,
             cpu_per_object: 0.000_61,
         }),
+        server: ServerInfo::default(),
         ceilings: None,
         noise,
         disturbed_blocks: Vec::new(),

@@ -136,10 +136,12 @@ fn workload(group: &Group) -> String {
         )
     };
     let mut text = format!(
-        "{}: {}, {} in all, {sizes}",
+        "{}: {}, {} in all, {sizes}; parts of {} above {}",
         workload.description,
         count(workload.objects, "object"),
-        bytes(workload.bytes as f64)
+        bytes(workload.bytes as f64),
+        ByteSize(workload.part_size_bytes),
+        ByteSize(workload.multipart_threshold_bytes)
     );
     if workload.extra_rounds > 0 {
         text += &format!(

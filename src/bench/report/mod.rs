@@ -93,10 +93,6 @@ pub struct ServerInfo {
 pub struct Held {
     /// Checksum sent with each object.
     pub checksum: String,
-    /// Size of a part.
-    pub part_size_bytes: u64,
-    /// Larger files go in parts.
-    pub multipart_threshold_bytes: u64,
     /// Tries after the first.
     pub retries: u32,
     /// Budget for content held at once.
@@ -110,6 +106,8 @@ pub struct Group {
     pub workload: WorkloadInfo,
     /// The way to the server.
     pub profile: ProfileInfo,
+    /// The server; that of the report but for workloads that need one of their own.
+    pub server: ServerInfo,
     /// One object at a time, before everything else; none where nothing is sent.
     pub pilot: Option<Pilot>,
     /// What the baseline does without a server; none where nothing is sent, and in quick runs.
@@ -182,6 +180,10 @@ pub struct WorkloadInfo {
     pub smallest: u64,
     /// Largest file.
     pub largest: u64,
+    /// Size of a part.
+    pub part_size_bytes: u64,
+    /// Larger files go in parts.
+    pub multipart_threshold_bytes: u64,
     /// Rounds of SHA-256 over each body on top of the upload.
     pub extra_rounds: u32,
     /// Nothing is sent: bodies are read, summed and dropped.

@@ -43,12 +43,8 @@ fn head(report: &Report) -> String {
         report.s3haul, report.host.cpu, report.host.cores, report.host.kernel
     )];
     lines.push(format!(
-        "held constant: {} checksums, parts of {} above {}, one retry, which is found out; {} blocks, seed {}",
-        report.held.checksum,
-        ByteSize(report.held.part_size_bytes),
-        ByteSize(report.held.multipart_threshold_bytes),
-        report.blocks,
-        report.seed
+        "held constant: {} checksums, one retry, which is found out; {} blocks, seed {}",
+        report.held.checksum, report.blocks, report.seed
     ));
     if report.quick {
         lines.push("quick: direction only".to_owned());
@@ -64,9 +60,11 @@ fn head(report: &Report) -> String {
 
 fn group(group: &Group) -> String {
     let mut lines = vec![format!(
-        "{} ({}) over {} ({})",
+        "{} ({}, parts of {} above {}) over {} ({})",
         group.workload.name,
         group.workload.description,
+        ByteSize(group.workload.part_size_bytes),
+        ByteSize(group.workload.multipart_threshold_bytes),
         group.profile.name,
         group.profile.name.describe()
     )];
