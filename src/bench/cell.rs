@@ -117,6 +117,16 @@ impl Cell {
         })
     }
 
+    /// What it has in common with cells that differ in nothing but their requests in flight.
+    #[must_use]
+    pub fn family(&self) -> Self {
+        Self {
+            concurrency: None,
+            client: Some(self.client()),
+            ..self.clone()
+        }
+    }
+
     /// Why it cannot run at all; none when it can.
     pub fn impossible(&self) -> Option<&'static str> {
         impossible(self.strategy(), self.client())

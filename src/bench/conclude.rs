@@ -165,7 +165,6 @@ impl GroupRun<'_> {
         let mut of_arms: Vec<_> = runner.arms.iter().flat_map(|arm| arm.findings.clone()).collect();
         let mut codes = std::collections::BTreeSet::new();
         of_arms.retain(|finding| codes.insert(finding.code.clone()));
-        let shares = shares(counted);
         let lengths = counted.iter().map(|arm| arm.makespans.iter().sum::<f64>());
         let typical_arm = median(&lengths.collect::<Vec<_>>()).unwrap_or(0.0);
         let in_flight = counted.iter().map(|arm| arm.mean_in_flight).fold(0.0, f64::max);
@@ -176,7 +175,7 @@ impl GroupRun<'_> {
         CellFacts {
             of_arms,
             typical_arm,
-            busy_share: shares.client_user + shares.client_system + shares.server + shares.relay,
+            busy_share: shares(counted).ours(),
             is_shaped: self.stage.profile.is_shaped(),
             in_flight: (in_flight, allowed),
             ratios,
@@ -196,10 +195,7 @@ impl GroupRun<'_> {
             requests: &runner.requests,
             in_flight: runner.in_flight,
         };
-        let used: f64 = counted
-            .iter()
-            .map(|arm| arm.cpu.client_user + arm.cpu.client_system + arm.cpu.server + arm.cpu.relay)
-            .sum();
+        let used: f64 = counted.iter().map(|arm| arm.cpu.ours()).sum();
         let objects = (counted.len() * runner.jobs * runner.objects).max(1);
         // The model counts requests; large files are several.
         let per_request = |cpu: f64| cpu * runner.objects as f64 / runner.requests.len() as f64;

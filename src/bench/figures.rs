@@ -119,9 +119,7 @@ pub(super) fn figures(arms: &[&Arm], objects: usize, jobs: usize, seed: u64) -> 
 /// Who used the machine, as shares of it, over all arms together.
 pub(super) fn shares(arms: &[&Arm]) -> Cpu {
     let sum = |part: &dyn Fn(&Cpu) -> f64| arms.iter().map(|arm| part(&arm.cpu)).sum::<f64>();
-    let all = sum(&|cpu| {
-        cpu.client_user + cpu.client_system + cpu.server + cpu.relay + cpu.other + cpu.idle + cpu.steal
-    });
+    let all = sum(&Cpu::all);
     let share = |part: &dyn Fn(&Cpu) -> f64| if all > 0.0 { sum(part) / all } else { 0.0 };
     Cpu {
         client_user: share(&|cpu| cpu.client_user),

@@ -212,12 +212,10 @@ impl<'a> GroupRun<'a> {
             )
             .with_hint("upload the same files with s3haul cp -v and look at what fails"));
         }
-        let cpu = measured.arm.cpu;
-        let used = cpu.client_user + cpu.client_system + cpu.server + cpu.relay;
         self.pilot = Pilot {
             objects: runner.objects,
             seconds_per_object: measured.arm.seconds_per_object,
-            cpu_per_object: used / runner.objects as f64,
+            cpu_per_object: measured.arm.cpu.ours() / runner.objects as f64,
         };
         self.achieved = measured.relay;
         self.stage.network = network(self.stage.profile.shape().as_ref(), self.achieved.as_ref());

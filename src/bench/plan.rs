@@ -12,10 +12,8 @@ use super::workload::WorkloadSpec;
 use crate::config::{Config, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Blocks of a run whose verdicts count; of one that is published; of one that shows directions only.
+/// Blocks of a run whose verdicts count; of one that shows directions only.
 pub const DEFAULT_BLOCKS: usize = 12;
-/// See [`DEFAULT_BLOCKS`].
-pub const PUBLISHED_BLOCKS: usize = 20;
 /// See [`DEFAULT_BLOCKS`].
 pub const QUICK_BLOCKS: usize = 5;
 

@@ -22,14 +22,10 @@ pub struct Recorded {
     pub service: Distribution,
     /// From finding a file to taking its first task.
     pub queue_wait: Distribution,
-    /// Sum of all service times, also of those that are not done.
-    pub sum_of_service: f64,
-    /// The longest of them.
+    /// The longest service time, also of those that are not done.
     pub longest_service: f64,
     /// When the first object was done.
     pub first_done: f64,
-    /// When the last one was.
-    pub last_done: f64,
     /// When the walk was over; none when nobody said so.
     pub walk_over: Option<f64>,
     /// Objects done in each tenth of a second.
@@ -43,10 +39,8 @@ pub struct Recorder<'a, W: Write> {
     first_begun: Option<Instant>,
     service: Histogram<u64>,
     queue_wait: Histogram<u64>,
-    sum_of_service: Duration,
     longest_service: Duration,
     first_done: Option<Instant>,
-    last_done: Option<Instant>,
     walk_over: Option<Instant>,
     throughput: Vec<u32>,
     csv: Option<&'a mut W>,
@@ -62,10 +56,8 @@ impl<'a, W: Write> Recorder<'a, W> {
             first_begun: None,
             service: histogram(),
             queue_wait: histogram(),
-            sum_of_service: Duration::ZERO,
             longest_service: Duration::ZERO,
             first_done: None,
-            last_done: None,
             walk_over: None,
             throughput: Vec::new(),
             csv,
@@ -81,10 +73,8 @@ impl<'a, W: Write> Recorder<'a, W> {
         Recorded {
             service: (&self.service).into(),
             queue_wait: (&self.queue_wait).into(),
-            sum_of_service: self.sum_of_service.as_secs_f64(),
             longest_service: self.longest_service.as_secs_f64(),
             first_done: self.first_done.map_or(0.0, after),
-            last_done: self.last_done.map_or(0.0, after),
             walk_over: self.walk_over.map(after),
             throughput: self.throughput,
         }
@@ -94,7 +84,6 @@ impl<'a, W: Write> Recorder<'a, W> {
         let Some(begun) = record.begun else { return };
         let done = begun + record.elapsed;
         self.first_begun = Some(self.first_begun.map_or(begun, |first| first.min(begun)));
-        self.sum_of_service += record.elapsed;
         self.longest_service = self.longest_service.max(record.elapsed);
         if !matches!(record.outcome, Outcome::Done { .. }) {
             return;
@@ -105,7 +94,6 @@ impl<'a, W: Write> Recorder<'a, W> {
                 .saturating_record(micros(begun.saturating_duration_since(found)));
         }
         self.first_done = Some(self.first_done.map_or(done, |first| first.min(done)));
-        self.last_done = Some(self.last_done.map_or(done, |last| last.max(done)));
         let since = done.saturating_duration_since(self.first_begun.unwrap_or(begun));
         let step = (since.as_millis() / STEP.as_millis()) as usize;
         if step < MOST_STEPS {

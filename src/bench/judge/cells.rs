@@ -5,7 +5,7 @@ use crate::bench::report::Finding;
 use crate::bench::stats::{Ratio, has_trend, median};
 
 /// Share of the machine that client, server and relay may take before a shaped profile shows CPU time and not waiting.
-const SATURATED: f64 = 0.9;
+pub(in crate::bench) const SATURATED: f64 = 0.9;
 /// Shortest arm that says something, in seconds.
 const SHORTEST_ARM: f64 = 1.0;
 /// Widest interval that says something: half of it, as a share of the estimate.

@@ -7,7 +7,7 @@ use super::report::{Arm, Finding, Noise, Role, Severity, Verdict};
 use super::stats::{Difference, NoiseBand, Ratio};
 
 pub(super) use arms::{ArmFacts, JobFacts, arm_findings};
-pub(super) use cells::{CellFacts, cell_findings};
+pub(super) use cells::{CellFacts, SATURATED, cell_findings};
 
 /// Share of the machine that others may take.
 const FOREIGN: f64 = 0.10;
@@ -39,8 +39,7 @@ pub(super) fn suspect(code: &str, reason: impl Into<String>, fix: &str) -> Findi
 pub(super) fn disturbance(arms: &[&Arm], knows_the_server: bool) -> Option<String> {
     arms.iter().find_map(|arm| {
         let cpu = &arm.cpu;
-        let all =
-            cpu.client_user + cpu.client_system + cpu.server + cpu.relay + cpu.other + cpu.idle + cpu.steal;
+        let all = cpu.all();
         if all <= 0.0 {
             return None;
         }

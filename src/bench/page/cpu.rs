@@ -8,8 +8,7 @@ use super::numbers::{count, percent};
 use super::scale::{Growth, Scale};
 use super::svg::{Area, Axis, Canvas, LINE, RIGHT, Sample, WIDTH, shorten, width_of};
 
-/// From this share of the machine on, a cell is limited by it, whatever else it was meant to show.
-pub(super) const SATURATED: f64 = 0.9;
+pub(super) use crate::bench::judge::SATURATED;
 const ROW: f64 = 36.0;
 const LEFT: f64 = 4.0;
 
@@ -28,8 +27,7 @@ const PARTS: [Part; 7] = [
 
 /// What client, server and relay take of the machine.
 pub(super) fn taken(figures: &Figures) -> f64 {
-    let cpu = &figures.cpu_shares;
-    cpu.client_user + cpu.client_system + cpu.server + cpu.relay
+    figures.cpu_shares.ours()
 }
 
 /// The picture of the group; none without figures.

@@ -63,11 +63,7 @@ pub(super) fn families(view: &View<'_>) -> Vec<Family> {
         let Some(in_flight) = result.cell.concurrency.filter(|number| *number > 0) else {
             continue;
         };
-        let common = Cell {
-            concurrency: None,
-            client: Some(result.cell.client()),
-            ..result.cell.clone()
-        };
+        let common = result.cell.family();
         match found.iter_mut().find(|(cell, _)| *cell == common) {
             Some((_, members)) => members.push((in_flight, position)),
             None => found.push((common, vec![(in_flight, position)])),
@@ -98,11 +94,7 @@ struct Step {
 impl Step {
     fn of(in_flight: usize, cell: &CellResult, figures: &Figures) -> Option<Self> {
         let objects = cell.objects_per_job as f64;
-        let rate = Interval {
-            estimate: figures.objects_per_second,
-            low: objects / figures.makespan.high,
-            high: objects / figures.makespan.low,
-        };
+        let rate = cell.rate()?;
         let usable = |value: f64| value.is_finite() && value > 0.0;
         let model = cell.model.as_ref();
         usable(rate.estimate).then_some(Self {

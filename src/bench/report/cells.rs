@@ -303,3 +303,28 @@ pub struct Span {
     /// Of that, waiting for a CPU. The rest is waiting for input and output.
     pub waiting_for_cpu: f64,
 }
+
+impl Cpu {
+    /// What the upload took: client, server and relay.
+    pub fn ours(&self) -> f64 {
+        self.client_user + self.client_system + self.server + self.relay
+    }
+
+    /// All that the machine had.
+    pub fn all(&self) -> f64 {
+        self.ours() + self.other + self.idle + self.steal
+    }
+}
+
+impl CellResult {
+    /// Objects a second, with its interval; none without figures.
+    pub fn rate(&self) -> Option<Interval> {
+        let figures = self.figures.as_ref()?;
+        let objects = self.objects_per_job as f64;
+        Some(Interval {
+            estimate: figures.objects_per_second,
+            low: objects / figures.makespan.high,
+            high: objects / figures.makespan.low,
+        })
+    }
+}

@@ -19,14 +19,6 @@ pub(super) fn knees(report: &Report, asked_for: bool) -> Vec<String> {
         .collect()
 }
 
-/// Everything but the number in flight.
-fn family(cell: &Cell) -> Cell {
-    Cell {
-        concurrency: None,
-        ..cell.clone()
-    }
-}
-
 fn of_group(group: &Group, least: usize) -> Vec<String> {
     let counted = |cell: &&CellResult| {
         cell.role != Role::Twin
@@ -36,34 +28,22 @@ fn of_group(group: &Group, least: usize) -> Vec<String> {
     let cells: Vec<&CellResult> = group.cells.iter().filter(counted).collect();
     let mut families: Vec<Cell> = Vec::new();
     for cell in &cells {
-        if !families.contains(&family(&cell.cell)) {
-            families.push(family(&cell.cell));
+        if !families.contains(&cell.cell.family()) {
+            families.push(cell.cell.family());
         }
     }
     let place = format!("{} over {}", group.workload.name, group.profile.name);
     families
         .iter()
         .filter_map(|own| {
-            let members: Vec<_> = cells.iter().filter(|cell| family(&cell.cell) == *own).collect();
-            let points: Vec<(usize, Interval)> = members.iter().filter_map(|cell| point(cell)).collect();
+            let members: Vec<_> = cells.iter().filter(|cell| cell.cell.family() == *own).collect();
+            let points: Vec<(usize, Interval)> = members
+                .iter()
+                .filter_map(|cell| Some((cell.cell.concurrency?, cell.rate()?)))
+                .collect();
             (points.len() >= least).then(|| line(&place, &members, &points))
         })
         .collect()
-}
-
-/// Requests in flight, and objects a second.
-fn point(cell: &CellResult) -> Option<(usize, Interval)> {
-    let figures = cell.figures.as_ref()?;
-    let rate = |seconds: f64| cell.objects_per_job as f64 / seconds;
-    let makespan = figures.makespan;
-    Some((
-        cell.cell.concurrency?,
-        Interval {
-            estimate: rate(makespan.estimate),
-            low: rate(makespan.high),
-            high: rate(makespan.low),
-        },
-    ))
 }
 
 fn line(place: &str, members: &[&&CellResult], points: &[(usize, Interval)]) -> String {
