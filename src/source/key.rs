@@ -172,20 +172,22 @@ pub fn check(key: &str) -> Result<(), KeyRefused> {
     if key.is_empty() {
         return Err(KeyRefused::Empty);
     }
-    if key.trim().is_empty() {
+    if key.chars().all(char::is_whitespace) {
         return Err(KeyRefused::Blank);
     }
     if key.len() > MAX_KEY_BYTES {
         return Err(KeyRefused::TooLong(key.len()));
     }
-    if key.starts_with('/') {
-        return Err(KeyRefused::LeadingSlash);
-    }
-    if key.contains("//") {
-        return Err(KeyRefused::DoubleSlash);
-    }
-    if key.split('/').any(|segment| segment == "." || segment == "..") {
-        return Err(KeyRefused::DotSegment);
+    // In one pass over the bytes: this is asked of every file.
+    let without_last_slash = key.strip_suffix('/').unwrap_or(key).as_bytes();
+    let segments = without_last_slash.split(|byte| *byte == b'/');
+    for (position, segment) in segments.enumerate() {
+        match (position, segment) {
+            (_, b"." | b"..") => return Err(KeyRefused::DotSegment),
+            (0, b"") => return Err(KeyRefused::LeadingSlash),
+            (_, b"") => return Err(KeyRefused::DoubleSlash),
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -260,16 +262,21 @@ mod tests {
             ("", KeyRefused::Empty),
             ("  ", KeyRefused::Blank),
             ("/a", KeyRefused::LeadingSlash),
+            ("/", KeyRefused::LeadingSlash),
             ("a//b", KeyRefused::DoubleSlash),
+            ("a//", KeyRefused::DoubleSlash),
             ("a/../b", KeyRefused::DotSegment),
             ("./a", KeyRefused::DotSegment),
             ("..", KeyRefused::DotSegment),
+            ("a/./", KeyRefused::DotSegment),
         ] {
             assert_eq!(check(key), Err(refused), "{key}");
         }
         assert_eq!(check(&"x".repeat(1_024)), Ok(()));
         assert_eq!(check(&"x".repeat(1_025)), Err(KeyRefused::TooLong(1_025)));
-        assert_eq!(check("..x/.hidden/..."), Ok(()));
+        for key in ["..x/.hidden/...", "a/", " a/b "] {
+            assert_eq!(check(key), Ok(()), "{key}");
+        }
     }
 
     proptest::proptest! {

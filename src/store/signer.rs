@@ -85,8 +85,8 @@ impl Signer {
             None => HeaderValue::from_static(UNSIGNED_PAYLOAD),
             Some(hash) => HeaderValue::try_from(hash)?,
         };
-        headers.push((AMZ_DATE, stamp.clone()));
         headers.push((CONTENT_SHA256, hash.clone()));
+        headers.push((AMZ_DATE, stamp.clone()));
         if let Some(token) = identity.session_token() {
             headers.push((SECURITY_TOKEN, HeaderValue::from_str(token)?));
         }

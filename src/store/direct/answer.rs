@@ -39,7 +39,7 @@ pub(super) async fn stored(
         return Err(StoreError::html());
     }
     let known = |name: HeaderName| text(&head.headers, name);
-    let checksum = known(HeaderName::from_static(checksum_header(algorithm))).map(|value| Checksum {
+    let checksum = known(checksum_header(algorithm)).map(|value| Checksum {
         algorithm,
         value: value.to_owned(),
     });

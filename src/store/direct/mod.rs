@@ -136,7 +136,7 @@ impl DirectStore {
         let length = payload.body.length();
         draft.header(CONTENT_ENCODING, "aws-chunked")?;
         draft.header(DECODED_LENGTH, &length.to_string())?;
-        draft.header(TRAILER, checksum_header(payload.algorithm))?;
+        draft.header(TRAILER, checksum_header(payload.algorithm).as_str())?;
         let progress = Progress::start(false);
         let content = FrameBody::new(payload.body.clone(), progress.clone(), self.shared.gate.clone());
         let body = TrailerBody::new(content, payload);

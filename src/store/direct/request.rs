@@ -32,12 +32,16 @@ const TAGGING: HeaderName = HeaderName::from_static("x-amz-tagging");
 const OWN_METADATA: HeaderName = HeaderName::from_static("x-amz-meta-mtime");
 
 /// The header that carries a checksum of `algorithm`.
-pub(super) fn checksum_header(algorithm: ChecksumAlgorithm) -> &'static str {
+pub(super) fn checksum_header(algorithm: ChecksumAlgorithm) -> HeaderName {
+    const CRC64_NVME: HeaderName = HeaderName::from_static("x-amz-checksum-crc64nvme");
+    const CRC32_C: HeaderName = HeaderName::from_static("x-amz-checksum-crc32c");
+    const CRC32: HeaderName = HeaderName::from_static("x-amz-checksum-crc32");
+    const SHA256: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
     match algorithm {
-        ChecksumAlgorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
-        ChecksumAlgorithm::Crc32C => "x-amz-checksum-crc32c",
-        ChecksumAlgorithm::Crc32 => "x-amz-checksum-crc32",
-        ChecksumAlgorithm::Sha256 => "x-amz-checksum-sha256",
+        ChecksumAlgorithm::Crc64Nvme => CRC64_NVME,
+        ChecksumAlgorithm::Crc32C => CRC32_C,
+        ChecksumAlgorithm::Crc32 => CRC32,
+        ChecksumAlgorithm::Sha256 => SHA256,
     }
 }
 
@@ -67,8 +71,7 @@ impl Draft {
 
     /// The checksum of its body.
     pub(super) fn checksum(&mut self, checksum: &Checksum) -> StoreResult<()> {
-        let name = HeaderName::from_static(checksum_header(checksum.algorithm));
-        self.header(name, &checksum.value)
+        self.header(checksum_header(checksum.algorithm), &checksum.value)
     }
 
     pub(super) fn header(&mut self, name: HeaderName, value: &str) -> StoreResult<()> {
@@ -113,7 +116,7 @@ impl Draft {
         signing: Option<(&Signer, &Credentials)>,
         now: SystemTime,
     ) -> StoreResult<Request<RequestBody>> {
-        let mut map = HeaderMap::with_capacity(16);
+        let mut map = HeaderMap::with_capacity(12);
         map.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
         if content_length(&body) == 0 {
             // hyper says how long a body is, but nothing of one that is empty.

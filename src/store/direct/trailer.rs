@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 
 use super::request::checksum_header;
@@ -31,7 +32,7 @@ pub(in crate::store) struct TrailerBody {
     position: u64,
     summing: Option<Summing>,
     /// Name of the trailer.
-    name: &'static str,
+    name: HeaderName,
     left: u64,
     found: Arc<OnceLock<Sums>>,
 }
@@ -51,8 +52,11 @@ impl TrailerBody {
         let name = checksum_header(payload.algorithm);
         let starts = (0..length).step_by(CHUNK_BYTES as usize);
         let heads: usize = starts.map(|start| head_of_chunk(start, length).len()).sum();
-        let trailer =
-            "\r\n0\r\n".len() + name.len() + ":".len() + encoded_length(payload.algorithm) + "\r\n\r\n".len();
+        let trailer = "\r\n0\r\n".len()
+            + name.as_str().len()
+            + ":".len()
+            + encoded_length(payload.algorithm)
+            + "\r\n\r\n".len();
         Self {
             head: Some(head_of_chunk(0, length)),
             content,
