@@ -256,3 +256,96 @@ fn cpu(result: &ArmResult, before: &Books, after: &Books) -> Cpu {
         steal: after.machine.steal - before.machine.steal,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Sink;
+    use std::path::PathBuf;
+    use std::time::Instant;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::bench::recorder::Recorder;
+    use crate::config::{Attention, Config, FixedCredentials, Secret, StrategyKind, VerifyMode};
+    use crate::pipeline::{UploadRequest, upload_by};
+    use crate::server::{DiscardConfig, DiscardServer};
+    use crate::strategy::{Strategy, Unjoined, build};
+
+    const FILES: usize = 8;
+
+    /// A job with a thread for each file, by this strategy, on a server that takes 50 ms for a request.
+    fn job_by(strategy_of: impl FnOnce(StrategyKind) -> Box<dyn Strategy>) -> (JobResult, UploadRequest) {
+        let slow = DiscardConfig {
+            latency: Duration::from_millis(50),
+            threads: 1,
+            ..DiscardConfig::default()
+        };
+        let server = DiscardServer::start(&slow).expect("a port");
+        let files = tempfile::tempdir().expect("a directory");
+        for number in 0..FILES {
+            std::fs::write(files.path().join(number.to_string()), "content").expect("room");
+        }
+        let mut config = Config::default();
+        config.run.strategy = Some(StrategyKind::ThreadPerFile);
+        config.transfer.verify = VerifyMode::None;
+        config.transfer.attention = Attention::Requests;
+        config.store.endpoint_url = Some(server.endpoint_url());
+        config.store.credentials = Some(FixedCredentials {
+            access_key: "any".into(),
+            secret_key: Secret::new("any"),
+        });
+        let request = UploadRequest::new(files.path(), "s3://bucket/".parse().expect("a target"), config);
+        let mut recorder = Recorder::new(Instant::now(), None::<&mut Sink>, "", 0);
+        let summary =
+            upload_by(strategy_of, &request, &CancellationToken::new(), &mut recorder).expect("it begins");
+        let recorded = recorder.finish();
+        server.shutdown();
+        (JobResult { summary, recorded }, request)
+    }
+
+    fn refusals(strategy_of: impl FnOnce(StrategyKind) -> Box<dyn Strategy>) -> Vec<(String, String)> {
+        let (job, request) = job_by(strategy_of);
+        let cell = Cell::new(StrategyKind::ThreadPerFile, FILES);
+        let task = Task {
+            cell: &cell,
+            spec: ArmSpec {
+                bucket: request.target.bucket.clone(),
+                prefix: String::new(),
+                root: PathBuf::new(),
+                list: None,
+                jobs: 1,
+                config: request.config,
+                objects_csv: None,
+                csv_fields: String::new(),
+            },
+            entries: &[],
+            objects: FILES,
+            least_makespan: 0.0,
+            expects_errors: false,
+            sends_nothing: false,
+        };
+        let findings = arm_findings(&cell, &[job_facts(&job, &task)], &ArmFacts::default());
+        findings
+            .into_iter()
+            .map(|finding| (finding.code, finding.reason))
+            .collect()
+    }
+
+    #[test]
+    fn threads_that_nobody_waits_for_are_refused() {
+        assert_eq!(
+            refusals(build),
+            [],
+            "with threads that are joined nothing is wrong"
+        );
+        let refused = refusals(|_| Box::new(Unjoined));
+        let codes: Vec<&str> = refused.iter().map(|(code, _)| code.as_str()).collect();
+        // How many of them have begun by then is a matter of luck.
+        assert_eq!(codes[..2], ["not-joined", "faster-than-possible"]);
+        assert!(
+            refused[1].1.contains("less than one request takes"),
+            "{refused:?}"
+        );
+    }
+}

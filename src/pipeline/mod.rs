@@ -29,7 +29,7 @@ use crate::source::{Filter, S3Url};
 use crate::store::{
     Connector, Gate, RetryObserver, StoreResult, Throttle, abort_strays, check_bucket, first_contact,
 };
-use crate::strategy::{Choice, Clients, Evidence, Host, StrategyContext, build};
+use crate::strategy::{Choice, Clients, Evidence, Host, Strategy, StrategyContext, build};
 use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
 use crate::usage;
 
@@ -124,6 +124,16 @@ pub fn upload(
     cancel: &CancellationToken,
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
+    upload_by(build, request, cancel, monitor)
+}
+
+/// [`upload`] by the strategy that `strategy_of` makes of a name.
+pub(crate) fn upload_by(
+    strategy_of: impl FnOnce(StrategyKind) -> Box<dyn Strategy>,
+    request: &UploadRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<RunSummary> {
     request.config.validate()?;
     // A token of the run's own: a fatal error stops everything without cancelling the caller's.
     let cancel = cancel.child_token();
@@ -159,7 +169,7 @@ pub fn upload(
         let transfer = context.transfer.clone();
         let feeder = scope.spawn(move || source.feed(&run, &transfer, tasks, batch_limit));
         let began = Instant::now();
-        let outcome = build(choice.strategy).run(&context);
+        let outcome = strategy_of(choice.strategy).run(&context);
         let phases = phases(&started, began, &context.evidence);
         if outcome.is_err() {
             // What is left was not tried; it is nobody's loss.

@@ -17,6 +17,8 @@ mod protocol;
 mod sequential;
 mod thread_per_file;
 mod threads;
+#[cfg(test)]
+mod unjoined;
 mod window;
 mod worker_loop;
 
@@ -34,11 +36,14 @@ pub use child::child_main;
 pub use clients::{Clients, Host};
 pub use evidence::{ChildUsage, Evidence, WorkersSummary};
 pub use gauge::WindowChange;
+#[cfg(test)]
+pub(crate) use unjoined::Unjoined;
 
 /// More loops than this are never better: a server or network is the limit long before.
 const MOST_LOOPS: usize = 16;
 
 /// What a strategy works with.
+#[cfg_attr(test, derive(Clone))]
 pub struct StrategyContext {
     /// Where tasks come from.
     pub tasks: Receiver<Task>,
