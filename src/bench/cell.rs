@@ -22,7 +22,7 @@ pub struct Cell {
     pub engine: Engine,
     /// Whether each upload is followed by a HEAD of its object: a second round trip.
     pub asks_again: bool,
-    /// Goes to the server itself also where there is a relay: to prove that the relay is not seen.
+    /// Goes to the server itself also where there is a relay: to see what the relay takes itself.
     pub past_relay: bool,
 }
 

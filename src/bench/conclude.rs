@@ -51,6 +51,7 @@ impl GroupRun<'_> {
                 name: self.stage.profile,
                 shape: self.stage.profile.shape(),
                 achieved: self.achieved,
+                relay_adds: self.relay_adds,
             },
             server: self.stage.ground.server.info.clone(),
             pilot: (self.pilot.objects > 0).then_some(self.pilot),

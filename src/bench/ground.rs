@@ -61,20 +61,10 @@ impl<'a> Ground<'a> {
 
     /// Settings of an arm of `cell`: to the relay if there is one.
     pub(super) fn store_settings(&self, cell: &Cell) -> StoreSettings {
-        let mut settings = self.server.settings.clone();
-        if let Some(shaper) = self.shaper.as_ref().filter(|_| !cell.past_relay) {
-            let path = path_of(settings.endpoint_url.as_deref());
-            settings.endpoint_url = Some(format!("{}{path}", shaper.endpoint_url()));
-            let is_here = self
-                .server
-                .address
-                .is_some_and(|address| address.ip().is_loopback());
-            if settings.payload_signing == PayloadSigning::Auto && !is_here {
-                // The relay is on loopback, the way behind it is not.
-                settings.payload_signing = PayloadSigning::Always;
-            }
+        match &self.shaper {
+            Some(shaper) if !cell.past_relay => through(&self.server, shaper),
+            _ => self.server.settings.clone(),
         }
-        settings
     }
 
     /// Between two blocks: removes what was uploaded below `prefix` if it is much. A server of our own starts anew on an
@@ -104,6 +94,19 @@ impl<'a> Ground<'a> {
         }
         self.bucket.remove(prefix)
     }
+}
+
+/// Settings for requests to `server` through a relay to it.
+pub(super) fn through(server: &Server, relay: &Shaper) -> StoreSettings {
+    let mut settings = server.settings.clone();
+    let path = path_of(settings.endpoint_url.as_deref());
+    settings.endpoint_url = Some(format!("{}{path}", relay.endpoint_url()));
+    let is_here = server.address.is_some_and(|address| address.ip().is_loopback());
+    if settings.payload_signing == PayloadSigning::Auto && !is_here {
+        // The relay is on loopback, the way behind it is not.
+        settings.payload_signing = PayloadSigning::Always;
+    }
+    settings
 }
 
 /// What stands behind host and port of an endpoint.

@@ -18,6 +18,7 @@ use super::report::{ArticleRow, Ceilings, Disturbed, Lanes, Pilot, Role, Severit
 use super::run::{Note, Watcher};
 use super::runner::{Runner, in_flight};
 use super::stage::{Destination, Stage, UNCOUNTED};
+use super::stats::Interval;
 use crate::config::{Attention, ClientMode, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::RelayCounters;
@@ -33,6 +34,7 @@ pub(super) struct GroupRun<'a> {
     pub(super) article: Option<ArticleRow>,
     pub(super) pilot: Pilot,
     pub(super) achieved: Option<RelayCounters>,
+    pub(super) relay_adds: Option<Interval>,
     pub(super) ceilings: Option<Ceilings>,
     pub(super) runners: Vec<Runner>,
     pub(super) disturbed: Vec<Disturbed>,
@@ -80,6 +82,7 @@ impl<'a> GroupRun<'a> {
             article: group.article.clone(),
             pilot: Pilot::default(),
             achieved: None,
+            relay_adds: None,
             ceilings: None,
             runners: runners.collect(),
             disturbed: Vec::new(),
@@ -91,6 +94,7 @@ impl<'a> GroupRun<'a> {
     /// Measures everything. What was measured stays when it is stopped or fails: [`GroupRun::finish`] takes it.
     pub(super) fn measure(&mut self, blocks: usize, watcher: &mut dyn Watcher) -> Result<()> {
         self.pilot()?;
+        self.relay_adds = self.stage.ground.toll()?;
         let is_thorough = !self.stage.plan.quick && !self.stage.workload.spec.sends_nothing;
         for number in 0..self.runners.len() {
             let seconds = self.predicted(&self.runners[number].cell);
@@ -240,14 +244,22 @@ impl<'a> GroupRun<'a> {
         let whole = seconds * all as f64;
         let (longest_job, share_seconds) = self.stage.plan.job_seconds();
         let in_flight = in_flight(&self.runners[number].cell, all);
+        let of_baseline = self.runners[BASELINE].objects;
         let objects = if self.stage.workload.spec.is_whole
             || self.stage.workload.entries.is_empty()
             || whole <= longest_job
         {
             all
         } else {
-            let few = (share_seconds / seconds).ceil() as usize;
-            self.stage.workload.even_selection(few.max(2 * in_flight).max(8))
+            let few = ((share_seconds / seconds).ceil() as usize)
+                .max(2 * in_flight)
+                .max(8);
+            if number != BASELINE && (few..=4 * few).contains(&(2 * of_baseline)) {
+                // Its last round of requests is as full for one cell as for the other: a file more may be a per cent.
+                of_baseline
+            } else {
+                self.stage.workload.even_selection(few)
+            }
         };
         let job_seconds = (seconds * objects as f64).max(1e-6);
         let runner = &mut self.runners[number];

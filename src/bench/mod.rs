@@ -35,6 +35,7 @@ pub mod servers;
 mod shaper;
 mod stage;
 pub mod stats;
+mod toll;
 mod verify;
 pub mod workload;
 

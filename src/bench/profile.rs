@@ -19,7 +19,7 @@ const S3_CONNECTION: f64 = 90e6;
 pub enum Profile {
     /// Nothing in between: what uploads cost in CPU time.
     Raw,
-    /// The relay with nothing to do: to prove that it is not seen.
+    /// The relay with nothing to do: to see what it takes itself.
     Relay,
     /// The same room: 2 ms.
     Lan,
@@ -109,7 +109,7 @@ impl Profile {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Raw => "loopback, nothing in between",
-            Self::Relay => "loopback through the relay, no delay: proves that the relay is not seen",
+            Self::Relay => "loopback through the relay, no delay: what the relay itself takes",
             Self::Lan => "2 ms, link 250 MB/s",
             Self::Region => "25 ms, 50 ms to connect, 90 MB/s a connection, link 250 MB/s",
             Self::S3Doc => "120 ms, 90 MB/s a connection, link 250 MB/s",

@@ -8,6 +8,7 @@ use super::clock;
 use super::connection::ConnectionControl;
 use super::counters::Meter;
 use super::fault::{FaultAction, Faults};
+use super::fine_timer::FineTimer;
 use super::reply;
 use crate::event::DETAIL;
 use futures::FutureExt as _;
@@ -18,7 +19,7 @@ use s3s::service::S3Service;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Name in the `Server` header.
 const SERVER: HeaderValue = HeaderValue::from_static("s3haul-embedded");
@@ -28,6 +29,7 @@ pub(super) struct Gateway {
     pub(super) service: S3Service,
     pub(super) meter: Meter,
     pub(super) faults: Arc<Faults>,
+    pub(super) timer: FineTimer,
     pub(super) request_number: AtomicU64,
 }
 
@@ -74,7 +76,8 @@ impl Gateway {
     ) -> Result<Response<Body>, Gone> {
         match action {
             FaultAction::Delay { milliseconds } => {
-                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                let due = Instant::now() + Duration::from_millis(milliseconds);
+                self.timer.sleep_until(due).await;
                 Ok(self.serve(request, Flip::Never, 0).await)
             }
             FaultAction::FlipBodyBit => {

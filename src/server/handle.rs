@@ -5,6 +5,7 @@
 use super::counters::{Counters, Meter, RequestLogEntry};
 use super::error::ServerError;
 use super::fault::{FaultPlan, Faults};
+use super::fine_timer::FineTimer;
 use super::gateway::Gateway;
 use super::http;
 use super::service::{OneKey, Service};
@@ -92,6 +93,7 @@ impl EmbeddedServer {
             service: protocol(&store, key),
             meter: meter.clone(),
             faults: Arc::clone(&faults),
+            timer: FineTimer::start().map_err(|source| ServerError::Thread { source })?,
             request_number: AtomicU64::new(1),
         });
         let (stop, stopped) = watch::channel(false);

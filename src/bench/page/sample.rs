@@ -133,6 +133,7 @@ pub(super) fn group(workload: &str, profile: Profile, cells: Vec<Cell>) -> Group
             name: profile,
             shape: profile.shape(),
             achieved: None,
+            relay_adds: None,
         },
         pilot: Some(Pilot {
             objects: 50,

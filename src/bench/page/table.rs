@@ -165,14 +165,18 @@ fn workload(group: &Group) -> String {
 fn way(group: &Group) -> String {
     let profile = &group.profile;
     let asked = profile.name.describe();
-    match &profile.achieved {
-        Some(achieved) => format!(
-            "{asked}; it came out as {} on average, {} for 95 of 100",
+    let mut text = asked.to_owned();
+    if let Some(achieved) = &profile.achieved {
+        text += &format!(
+            "; it came out as {} on average, {} for 95 of 100",
             seconds(achieved.latency_mean),
             seconds(achieved.latency_p95)
-        ),
-        None => asked.to_owned(),
+        );
     }
+    if let Some(added) = &profile.relay_adds {
+        text += &format!("; the relay itself adds {} to a request", seconds(added.estimate));
+    }
+    text
 }
 
 fn pilot(group: &Group) -> String {

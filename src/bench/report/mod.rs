@@ -201,6 +201,8 @@ pub struct ProfileInfo {
     pub shape: Option<Shape>,
     /// As it came out in the pilot, which is what the model takes; none without a relay.
     pub achieved: Option<RelayCounters>,
+    /// What the relay itself adds to a request when nothing else goes on, on top of the shape; none without a relay.
+    pub relay_adds: Option<Interval>,
 }
 
 /// One object at a time: what the model starts from.

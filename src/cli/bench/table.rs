@@ -161,6 +161,14 @@ fn ground(group: &Group) -> String {
             achieved.latency_p95 * 1e3
         );
     }
+    if let Some(added) = group.profile.relay_adds {
+        line += &format!(
+            "; the relay itself adds {:.3} ms [{:.3}, {:.3}] to a request",
+            added.estimate * 1e3,
+            added.low * 1e3,
+            added.high * 1e3
+        );
+    }
     line
 }
 
