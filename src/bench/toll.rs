@@ -76,13 +76,14 @@ impl Ground<'_> {
             if is_enough || self.cancel.is_cancelled() {
                 break;
             }
-            // Whoever comes second finds processors awake.
-            let seconds = match pair % 2 {
-                0 => through.request()? - past.request()?,
-                _ => -(past.request()? - through.request()?),
+            // Whoever comes second finds processors awake: they take turns at that, too.
+            let is_second = pair % 2 == 1;
+            let (first, second) = match is_second {
+                true => (past.request()?, through.request()?),
+                false => (through.request()?, past.request()?),
             };
             if pair >= WARM_PAIRS {
-                added.push(seconds);
+                added.push(if is_second { second - first } else { first - second });
             }
         }
         Ok(bootstrap_median(&added, self.plan.seed))
