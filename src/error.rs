@@ -30,6 +30,10 @@ pub enum ErrorKind {
     Server,
     /// A report or log file that cannot be written.
     Output,
+    /// A guard of the caller's data says no.
+    Refused,
+    /// Another run has the target in hand.
+    Locked,
     /// Stopped by a signal or by the caller's cancellation.
     Interrupted,
     /// A fault of s3haul itself or of the machine (a thread or process that cannot be started).

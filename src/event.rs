@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::identity::FileIdentity;
+
 /// Why a file was left out on purpose. Not a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,6 +43,44 @@ impl fmt::Display for SkipReason {
             Self::Device => "device",
             Self::Exists => "exists already",
             Self::OwnOutput => "written by this run itself",
+        })
+    }
+}
+
+/// Why a file is uploaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadReason {
+    /// It was asked for.
+    #[default]
+    Requested,
+    /// Nothing is stored at its key.
+    New,
+    /// It has another size than what is stored.
+    Size,
+    /// It was modified at another time.
+    Mtime,
+    /// Its inode was changed since, and its content differs.
+    Ctime,
+    /// It is another file of that name, and its content differs.
+    Inode,
+    /// Its content differs.
+    Content,
+    /// Everything is uploaded again.
+    Forced,
+}
+
+impl fmt::Display for UploadReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Requested => "requested",
+            Self::New => "new",
+            Self::Size => "size",
+            Self::Mtime => "mtime",
+            Self::Ctime => "ctime",
+            Self::Inode => "inode",
+            Self::Content => "content",
+            Self::Forced => "forced",
         })
     }
 }
@@ -102,6 +142,13 @@ pub enum Outcome {
         /// Checksum as sent, `algorithm:base64`.
         checksum: Option<String>,
     },
+    /// In the bucket already: somebody looked.
+    Unchanged {
+        /// The ETag that the object has.
+        etag: String,
+        /// Its checksum, `algorithm:base64`, if it has one.
+        checksum: Option<String>,
+    },
     /// Left out on purpose.
     Skipped {
         /// Why.
@@ -136,6 +183,12 @@ pub struct FileRecord {
     pub path: String,
     /// The object key, empty when the name could not become one.
     pub key: String,
+    /// Why it is uploaded, where that is a question.
+    #[serde(default, skip_serializing_if = "is_requested")]
+    pub reason: UploadReason,
+    /// The state in which the file was read; none of what was not read to its end, and of streams.
+    #[serde(skip)]
+    pub identity: Option<FileIdentity>,
     /// The key is not the path's own bytes but their reversible encoding.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub encoded: bool,
@@ -169,6 +222,11 @@ pub struct FileRecord {
     /// How it ended.
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_requested(reason: &UploadReason) -> bool {
+    *reason == UploadReason::Requested
 }
 
 /// One request that will be tried again.

@@ -1,7 +1,8 @@
 //! What tells one state of a file from another.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,18 @@ impl From<FileChanged> for io::Error {
     }
 }
 
+impl From<&Metadata> for FileIdentity {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size_bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec().unsigned_abs()),
+            changed: (metadata.ctime(), metadata.ctime_nsec().unsigned_abs()),
+        }
+    }
+}
+
 impl FileIdentity {
     /// The state of an open file.
     ///
@@ -53,6 +66,15 @@ impl FileIdentity {
         }
     }
 
+    /// Nothing that any file is: the state of a stream.
+    pub(crate) const NONE: Self = Self {
+        device: 0,
+        inode: 0,
+        size_bytes: 0,
+        modified: (0, 0),
+        changed: (0, 0),
+    };
+
     /// Fails with [`FileChanged`] when the open file is not what it was.
     ///
     /// # Errors
@@ -68,6 +90,21 @@ impl FileIdentity {
     /// Device and inode: the same under every name of the file.
     pub(crate) fn node(&self) -> (u64, u64) {
         (self.device, self.inode)
+    }
+
+    /// Its inode alone.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// Modification time in nanoseconds since the Unix epoch.
+    pub(crate) fn modified_nanos(&self) -> i128 {
+        nanos(self.modified)
+    }
+
+    /// Time of the inode's last change, the same.
+    pub(crate) fn changed_nanos(&self) -> i128 {
+        nanos(self.changed)
     }
 
     /// Modification time as rclone writes it into metadata: seconds with nine decimals.
@@ -87,6 +124,27 @@ impl FileIdentity {
         let text = [seconds.to_string().as_bytes(), &fraction].concat();
         String::from_utf8(text).expect("digits are text")
     }
+}
+
+fn nanos((seconds, nanoseconds): (i64, u64)) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
+}
+
+/// Nanoseconds since the Unix epoch of a modification time as it stands in metadata: seconds with up to nine decimals,
+/// as [`FileIdentity::mtime_text`] and rclone write it. None of what is no such time.
+pub(crate) fn parse_mtime(text: &str) -> Option<i128> {
+    let (is_before, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    let (seconds, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if seconds.is_empty() || fraction.len() > 9 || !is_number(seconds) || !is_number(fraction) {
+        return None;
+    }
+    let whole = i128::from(seconds.parse::<u64>().ok()?) * 1_000_000_000;
+    let total = whole + format!("{fraction:0<9}").parse::<i128>().ok()?;
+    Some(if is_before { -total } else { total })
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod identity;
+pub mod mirror;
 pub mod pipeline;
 pub mod plan;
 pub mod queue;

@@ -115,6 +115,7 @@ impl<'a, W: Write> Recorder<'a, W> {
         let done = record.begun.map(|begun| begun + record.elapsed);
         let outcome = match &record.outcome {
             Outcome::Done { .. } => "done",
+            Outcome::Unchanged { .. } => "unchanged",
             Outcome::Skipped { .. } => "skipped",
             Outcome::Failed { .. } => "failed",
             Outcome::Cancelled => "cancelled",

@@ -10,7 +10,7 @@ use super::report::{Finding, Severity};
 use crate::config::Config;
 use crate::error::Result;
 use crate::pipeline::connect_with;
-use crate::store::{ListRequest, ListedObject, ObjectStore, StoreResult, explain};
+use crate::store::{ListedObject, Listing, ObjectStore, StoreResult, explain};
 
 /// Objects that are read back where ETags say nothing.
 const SAMPLED: usize = 3;
@@ -180,20 +180,10 @@ fn is_md5(etag: &str) -> bool {
 }
 
 async fn list(store: &dyn ObjectStore, prefix: &str) -> StoreResult<Vec<ListedObject>> {
+    let mut listing = Listing::new(prefix);
     let mut objects = Vec::new();
-    let mut continuation = None;
-    loop {
-        let request = ListRequest {
-            prefix,
-            recursive: true,
-            continuation: continuation.as_deref(),
-            ..ListRequest::default()
-        };
-        let page = store.list_objects(&request).await?;
-        objects.extend(page.objects);
-        continuation = page.continuation;
-        if continuation.is_none() {
-            return Ok(objects);
-        }
+    while let Some(page) = listing.next_page(store).await? {
+        objects.extend(page);
     }
+    Ok(objects)
 }

@@ -9,16 +9,13 @@ use super::args::{ObjectArgs, RunArgs, StoreArgs, TransferArgs, config};
 use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
-use super::progress::Progress;
 use super::report_file::{ReportFile, run_report};
+use super::run_output::{RunMonitor, print_summary};
 use super::{dry_run, embedded, json, logging, printer, signals};
 use crate::config::BucketPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, Outcome};
-use crate::pipeline::{Input, Monitor, UploadRequest, upload};
-use crate::report::{Ending, RunSummary};
+use crate::pipeline::{Input, UploadRequest, upload};
 use crate::source::S3Url;
-use crate::units::{ByteSize, grouped};
 
 const KEY_RULE: &str = "\
 Keys: a '/' at the end of the target means \"into\"; a target without it is, for a single file, the key itself.
@@ -195,16 +192,13 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
         .own_outputs
         .extend(report.as_ref().and_then(ReportFile::temporary));
     let cancel = signals::cancel_on_signals();
-    let mut monitor = CpMonitor {
-        progress: Progress::new(output.progress, output.quiet),
-        output: output.clone(),
-    };
+    let mut monitor = RunMonitor::new(output);
     if output.output == OutputFormat::Json {
         json::start(&request);
     }
     tracing::info!(target: logging::RUN, target = %request.target, "begins");
     let outcome = upload(&request, &cancel, &mut monitor);
-    monitor.progress.finish();
+    monitor.finish();
     let summary = outcome?;
     let mut code = ExitCode::of_summary(&summary);
     tracing::info!(target: logging::RUN, totals = ?summary.totals, elapsed = ?summary.elapsed, "ends");
@@ -219,87 +213,6 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
             code
         };
     }
-    print_summary(&summary, code, output);
+    print_summary(&summary, &summary.text(), code, output);
     Ok(code)
-}
-
-fn print_summary(summary: &RunSummary, code: ExitCode, output: &OutputArgs) {
-    if let Ending::Fatal { cause } = &summary.ending {
-        printer::failure(&cause.message);
-    }
-    match (output.output, output.quiet) {
-        (OutputFormat::Json, quiet) => {
-            json::summary(summary, code);
-            if !quiet {
-                printer::note(&summary.text());
-            }
-        }
-        (OutputFormat::Text, false) => printer::data(&summary.text()),
-        (OutputFormat::Text, true) => {
-            for record in &summary.failures {
-                if let Outcome::Failed { failure } = &record.outcome {
-                    printer::failure(&format!("{}: {failure}", record.path));
-                }
-            }
-            let untold = summary
-                .totals
-                .failed
-                .saturating_sub(summary.failures.len() as u64);
-            if untold > 0 {
-                printer::failure(&format!(
-                    "{} more files failed; --output json has all",
-                    grouped(untold)
-                ));
-            }
-        }
-    }
-}
-
-struct CpMonitor {
-    progress: Progress,
-    output: OutputArgs,
-}
-
-impl Monitor for CpMonitor {
-    fn notify(&mut self, event: &Event) {
-        if self.output.output == OutputFormat::Json {
-            json::event(event);
-        }
-        self.progress.notify(event);
-        if let Event::File(record) = event {
-            logging::file(record);
-        }
-        if self.output.verbose > 0 {
-            self.tell(event);
-        }
-    }
-}
-
-impl CpMonitor {
-    /// `-v`: what happens to each file; `-vv`: each retry too.
-    fn tell(&self, event: &Event) {
-        let line = match event {
-            Event::File(record) => match &record.outcome {
-                Outcome::Done { .. } => format!(
-                    "uploaded {} as {}, {}",
-                    record.path,
-                    record.key,
-                    ByteSize(record.size_bytes)
-                ),
-                Outcome::Skipped { reason } => format!("skipped {}: {reason}", record.path),
-                Outcome::Failed { failure } => format!("failed {}: {failure}", record.path),
-                Outcome::Cancelled => format!("not tried {}", record.path),
-            },
-            Event::Retry(notice) if self.output.verbose > 1 => format!(
-                "retry {} of {} {} in {:.1} s: {}",
-                notice.attempt,
-                notice.operation,
-                notice.place,
-                notice.delay.as_secs_f64(),
-                notice.error
-            ),
-            _ => return,
-        };
-        self.progress.aside(|| printer::note(&line));
-    }
 }

@@ -11,7 +11,9 @@ Exit codes:
    1  the run failed: configuration, credentials, server, aborted
    2  usage: arguments that make no sense
    3  finished, but some files could not be read, kept changing or failed
+   6  refused by a guard: nothing was deleted
   10  the bucket does not exist
+  11  another run has the target in hand
  130  interrupted by Ctrl-C after a clean stop
  143  terminated by SIGTERM after a clean stop";
 
@@ -23,7 +25,9 @@ pub(super) enum ExitCode {
     Failed = 1,
     Usage = 2,
     Incomplete = 3,
+    Refused = 6,
     NotFound = 10,
+    Locked = 11,
     Interrupted = 130,
     Terminated = 143,
 }
@@ -40,6 +44,8 @@ impl ExitCode {
         match error.kind() {
             ErrorKind::Usage => Self::Usage,
             ErrorKind::NoSuchBucket => Self::NotFound,
+            ErrorKind::Refused => Self::Refused,
+            ErrorKind::Locked => Self::Locked,
             ErrorKind::Interrupted => super::signals::received().unwrap_or(Self::Failed),
             _ => Self::Failed,
         }

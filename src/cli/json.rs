@@ -2,7 +2,7 @@
 //!
 //! Each has `v` (version of the form), `ts` (RFC 3339) and `event`. `cp` prints `start`, `file`, `retry`, `error` and
 //! `summary`: each file has exactly one line, `file`, or `error` when it failed. `cp -n` prints a `plan` for each entry,
-//! `ls` prints `prefix` and `object`, `demo` a `combination` a row. An
+//! `ls` prints `prefix` and `object`, `demo` a `combination` a row, `sync` a `mirror` before its `summary`. An
 //! `error` without `path` ends the run.
 
 use serde::Serialize;
@@ -12,6 +12,7 @@ use super::exit_code::ExitCode;
 use super::printer;
 use crate::error::{Error, chain};
 use crate::event::{Event, Outcome};
+use crate::mirror::{Deletion, MirrorSummary, Withheld};
 use crate::pipeline::UploadRequest;
 use crate::report::{Ending, RunSummary};
 use crate::store::ListedObject;
@@ -82,6 +83,36 @@ pub(super) fn summary(summary: &RunSummary, exit_code: ExitCode) {
         object.remove("failures");
     }
     line("summary", content);
+}
+
+/// What a mirror came to beside its uploads.
+pub(super) fn mirror(summary: &MirrorSummary) {
+    let tally = &summary.tally;
+    let deletion = match &summary.deletion {
+        None => Value::Null,
+        Some(Deletion::Done(deleted)) => json!({
+            "deleted": deleted.objects,
+            "bytes_deleted": deleted.bytes,
+            "failed": deleted.failed,
+        }),
+        Some(Deletion::Withheld(Withheld::Refused(why, flag))) => {
+            json!({ "refused": why, "allow_with": flag })
+        }
+        Some(Deletion::Withheld(Withheld::Incomplete(why))) => json!({ "withheld": why }),
+    };
+    line(
+        "mirror",
+        json!({
+            "files": tally.files,
+            "unchanged": tally.unchanged,
+            "bytes_unchanged": tally.bytes_unchanged,
+            "stored_before": tally.stored,
+            "gone": tally.gone,
+            "sheltered": tally.sheltered,
+            "deletion": deletion,
+            "notes": summary.state_notes,
+        }),
+    );
 }
 
 pub(super) fn error(error: &Error, exit_code: ExitCode) {

@@ -37,6 +37,7 @@ pub(super) fn file(record: &FileRecord) {
         Outcome::Done { etag, .. } => {
             tracing::info!(target: RUN, path, key, size_bytes, parts, ?elapsed, etag, "uploaded");
         }
+        Outcome::Unchanged { .. } => tracing::info!(target: RUN, path, key, "unchanged"),
         Outcome::Skipped { reason } => tracing::info!(target: RUN, path, %reason, "skipped"),
         Outcome::Failed { failure } => tracing::info!(target: RUN, path, key, %failure, "failed"),
         Outcome::Cancelled => tracing::info!(target: RUN, path, key, "not tried"),

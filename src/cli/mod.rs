@@ -20,8 +20,10 @@ mod output_args;
 mod printer;
 mod progress;
 mod report_file;
+mod run_output;
 mod serve;
 mod signals;
+mod sync;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -46,6 +48,7 @@ struct Cli {
 enum Command {
     #[command(visible_aliases = ["put", "upload"])]
     Cp(Box<cp::CpArgs>),
+    Sync(Box<sync::SyncArgs>),
     Ls(bucket::LsArgs),
     Mb(bucket::MbArgs),
     Serve(serve::ServeArgs),
@@ -139,6 +142,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
     logging::init(cli.output.verbose, cli.output.log_file.as_deref())?;
     match &cli.command {
         Command::Cp(args) => cp::run(args, &cli.output),
+        Command::Sync(args) => sync::run(args, &cli.output),
         Command::Ls(args) => bucket::list(args, &cli.output),
         Command::Mb(args) => bucket::make(args, &cli.output),
         Command::Serve(args) => serve::run(args, &cli.output),

@@ -57,6 +57,13 @@ impl ChecksumAlgorithm {
             Self::Sha256 => "sha256",
         }
     }
+
+    /// The one with that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Crc64Nvme, Self::Crc32C, Self::Crc32, Self::Sha256]
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
+    }
 }
 
 /// What is done after the server said yes.

@@ -12,14 +12,35 @@ use super::outlet::{Outlet, Way};
 use super::{Input, UploadRequest};
 use crate::config::{Attention, StrategyKind, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason};
-use crate::plan::{Looks, Shape, StreamParts, UploadReason, shape};
+use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason, UploadReason};
+use crate::identity::FileIdentity;
+use crate::plan::{Looks, Shape, StreamParts, shape};
 use crate::queue::Sender;
-use crate::source::{Found, PathList, RootKind, Seen, SourceFile, Walk, resolve_roots};
+use crate::source::{Found, PathList, RootKind, SourceFile, Walk, resolve_roots};
 use crate::strategy::Choice;
-use crate::transfer::{Content, ObjectSpec, RunContext, Task, Ticket, TransferShared, read_stream};
+use crate::transfer::{Content, Look, ObjectSpec, RunContext, Task, Ticket, TransferShared, read_stream};
 
-type Entries = Box<dyn Iterator<Item = Found> + Send>;
+/// An entry, and what is known beforehand of what is stored in its place.
+pub(crate) struct Wanted {
+    pub(crate) found: Found,
+    /// Why it goes up, if it is a file.
+    pub(crate) reason: UploadReason,
+    /// What has to be found out before it does.
+    pub(crate) look: Option<Look>,
+}
+
+impl From<Found> for Wanted {
+    fn from(found: Found) -> Self {
+        Self {
+            found,
+            reason: UploadReason::Requested,
+            look: None,
+        }
+    }
+}
+
+/// What is to go up, as it is found.
+pub(crate) type Entries = Box<dyn Iterator<Item = Wanted> + Send>;
 
 /// The sources of a run, opened and checked before the first byte moves.
 pub(super) struct Source {
@@ -36,7 +57,6 @@ enum Kind {
 
 impl Source {
     pub(super) fn open(request: &UploadRequest, cancel: &CancellationToken) -> Result<Self> {
-        let transfer = request.config.transfer.clone();
         let kind = match &request.input {
             Input::Stdin => Kind::Stdin {
                 key: stdin_key(request)?,
@@ -48,14 +68,23 @@ impl Source {
                 separator,
             } => Kind::Entries(from_list(request, base, (list.as_deref(), *separator), cancel)?),
         };
+        Ok(Self::new(kind, request))
+    }
+
+    /// Entries that somebody else has found.
+    pub(super) fn of(entries: Entries, request: &UploadRequest) -> Self {
+        Self::new(Kind::Entries(entries), request)
+    }
+
+    fn new(kind: Kind, request: &UploadRequest) -> Self {
         let choice = Choice::new(&request.config);
-        Ok(Self {
+        Self {
             kind,
-            transfer,
+            transfer: request.config.transfer.clone(),
             per_file: choice.is_per_file(),
             // A list that is split beforehand is split as it was found.
             sorts: choice.strategy != StrategyKind::Chunked,
-        })
+        }
     }
 
     /// What a source and a strategy cannot do together.
@@ -92,11 +121,11 @@ impl Source {
                     run,
                     outlet: Outlet::new(&tasks, batch_limit, self.sorts),
                 };
-                for found in entries {
+                for wanted in entries {
                     if run.cancel.is_cancelled() {
                         break;
                     }
-                    feeder.take(found);
+                    feeder.take(wanted);
                 }
                 feeder.outlet.flush();
             }
@@ -137,7 +166,8 @@ fn walk(request: &UploadRequest, paths: &[PathBuf]) -> Result<Entries> {
     Ok(Box::new(
         roots
             .into_iter()
-            .flat_map(move |root| Walk::new(root, filter.clone(), follow)),
+            .flat_map(move |root| Walk::new(root, filter.clone(), follow))
+            .map(Wanted::from),
     ))
 }
 
@@ -168,13 +198,8 @@ fn from_list(
     };
     let reader = BufReader::new(reader);
     let follow = request.config.transfer.follow_symlinks;
-    Ok(Box::new(PathList::new(
-        reader,
-        separator,
-        root,
-        request.filter.clone(),
-        follow,
-    )))
+    let list = PathList::new(reader, separator, root, request.filter.clone(), follow);
+    Ok(Box::new(list.map(Wanted::from)))
 }
 
 /// What becomes of each entry of a walk.
@@ -188,15 +213,15 @@ struct Feeder<'a> {
 }
 
 impl Feeder<'_> {
-    fn take(&mut self, found: Found) {
-        match found {
+    fn take(&mut self, wanted: Wanted) {
+        match wanted.found {
             Found::Skipped { path, reason } => self
                 .ticket(&path, "", false, 0)
                 .settle(Outcome::Skipped { reason }),
             Found::Failed { path, failure } => self
                 .ticket(&path, "", false, 0)
                 .settle(Outcome::Failed { failure }),
-            Found::File(file) => self.file(file),
+            Found::File(file) => self.file(file, wanted.reason, wanted.look),
         }
     }
 
@@ -209,7 +234,7 @@ impl Feeder<'_> {
         ticket
     }
 
-    fn file(&mut self, mut file: SourceFile) {
+    fn file(&mut self, mut file: SourceFile, reason: UploadReason, look: Option<Look>) {
         let presumed = match &mut self.looks {
             Some(looks) if file.seen.is_none() => looks.presumed(),
             _ => None,
@@ -218,24 +243,29 @@ impl Feeder<'_> {
             let mut ticket = self.ticket(&file.path, &file.key, file.encoded, size_bytes);
             ticket.note(|record| record.size_bytes = 0);
             let way = if self.per_file { Way::Whole } else { Way::Presumed };
-            return self.outlet.put(spec(file, size_bytes), ticket, way);
+            return self.outlet.put(spec(file, size_bytes), ticket, way, look);
         }
         let size_bytes = match file.look(self.settings.follow_symlinks) {
             Ok(seen) => seen.size_bytes,
-            Err(error) => return self.take(Found::failed(file.path, &error)),
+            Err(error) => return self.take(Found::failed(file.path, &error).into()),
         };
         if let Some(looks) = &mut self.looks {
             looks.saw(size_bytes);
         }
-        let ticket = self.ticket(&file.path, &file.key, file.encoded, size_bytes);
+        let mut ticket = self.ticket(&file.path, &file.key, file.encoded, size_bytes);
+        if reason != UploadReason::Requested {
+            ticket.note(|record| record.reason = reason);
+        }
         match shape_of(size_bytes, self.settings) {
             Err(failure) => ticket.settle(Outcome::Failed { failure }),
             Ok(shape) => {
                 let way = match shape {
+                    // Whoever looks at it hands its parts out if that has to be.
+                    Shape::Multipart(_) if look.is_some() && !self.per_file => Way::Presumed,
                     Shape::Multipart(plan) if !self.per_file => Way::Parts(plan),
                     _ => Way::Whole,
                 };
-                self.outlet.put(spec(file, size_bytes), ticket, way);
+                self.outlet.put(spec(file, size_bytes), ticket, way, look);
             }
         }
     }
@@ -305,15 +335,12 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
                 path: PathBuf::from("-"),
                 key,
                 encoded: false,
-                seen: Some(Seen {
-                    size_bytes: 0,
-                    identity: (0, 0),
-                }),
+                seen: Some(FileIdentity::NONE),
             };
-            Box::new(std::iter::once(Found::File(stream))) as Entries
+            Box::new(std::iter::once(Wanted::from(Found::File(stream)))) as Entries
         }
     };
-    Ok(entries.map(move |found| planned(found, &transfer, &own)))
+    Ok(entries.map(move |wanted| planned(wanted.found, &transfer, &own)))
 }
 
 fn planned(found: Found, settings: &TransferSettings, own: &[(u64, u64)]) -> PlannedFile {
@@ -331,12 +358,13 @@ fn planned(found: Found, settings: &TransferSettings, own: &[(u64, u64)]) -> Pla
 }
 
 fn planned_file(mut file: SourceFile, settings: &TransferSettings, own: &[(u64, u64)]) -> PlannedFile {
-    let Seen { size_bytes, identity } = match file.look(settings.follow_symlinks) {
-        Ok(seen) => seen,
+    let identity = match file.look(settings.follow_symlinks) {
+        Ok(identity) => identity,
         Err(error) => return planned(Found::failed(file.path, &error), settings, own),
     };
+    let size_bytes = identity.size_bytes;
     let action = match shape_of(size_bytes, settings) {
-        _ if own.contains(&identity) => PlannedAction::Skip(SkipReason::OwnOutput),
+        _ if own.contains(&identity.node()) => PlannedAction::Skip(SkipReason::OwnOutput),
         Err(failure) => PlannedAction::Fail(failure),
         Ok(shape) => PlannedAction::Upload {
             key: file.key,

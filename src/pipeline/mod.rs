@@ -39,6 +39,7 @@ use self::mailbox::mailbox;
 use self::outcome::{Ended, Started, phases, summarise};
 
 pub use connect::{connect, connect_with};
+pub(crate) use feed::{Entries, Wanted};
 pub use feed::{PlannedAction, PlannedFile, plan};
 
 /// Tasks that may wait in the queue.
@@ -138,6 +139,28 @@ pub(crate) fn upload_by(
     // A token of the run's own: a fatal error stops everything without cancelling the caller's.
     let cancel = cancel.child_token();
     let source = feed::Source::open(request, &cancel)?;
+    run(strategy_of, source, request, &cancel, monitor)
+}
+
+/// [`upload`] of what somebody else has found; what the request says of its input does not count.
+pub(crate) fn upload_entries(
+    entries: Entries,
+    request: &UploadRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<RunSummary> {
+    request.config.validate()?;
+    let source = feed::Source::of(entries, request);
+    run(build, source, request, &cancel.child_token(), monitor)
+}
+
+fn run(
+    strategy_of: impl FnOnce(StrategyKind) -> Box<dyn Strategy>,
+    source: feed::Source,
+    request: &UploadRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<RunSummary> {
     usage::raise_open_file_limit();
     let choice = Choice::new(&request.config);
     source.check(&choice)?;
@@ -152,7 +175,7 @@ pub(crate) fn upload_by(
     }
     let started = Started::now();
     let (sender, events) = mailbox();
-    let (context, tasks) = prepare(request, &choice, &cancel, sender)?;
+    let (context, tasks) = prepare(request, &choice, cancel, sender)?;
     let batch_limit = batch_limit(request, &context)?;
     let collector = Mutex::new(Collector::default());
     let outcome = thread::scope(|scope| {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::plan::{GROUP, MAX_BATCH_OBJECTS, PartPlan, can_be_in_a_batch, cut, largest_first};
 use crate::queue::Sender;
-use crate::transfer::{FileTask, ObjectSpec, Task, Ticket, parts};
+use crate::transfer::{FileTask, Look, ObjectSpec, Task, Ticket, parts};
 
 /// Small files that are gathered, sorted and cut into batches together: what is close together in a listing is found
 /// by one page of it, and directories come in no order.
@@ -33,26 +33,35 @@ struct Planned {
     object: ObjectSpec,
     ticket: Ticket,
     way: Way,
+    look: Option<Look>,
 }
 
 impl Planned {
     /// Whether it goes with others, where files of up to `batch_limit` bytes do.
     fn is_gathered(&self, batch_limit: Option<u64>) -> bool {
         let is_small = batch_limit.is_some_and(|limit| self.object.size_bytes <= limit);
-        is_small && matches!(self.way, Way::Whole) && can_be_in_a_batch(&self.object.key)
+        is_small
+            && self.look.is_none()
+            && matches!(self.way, Way::Whole)
+            && can_be_in_a_batch(&self.object.key)
     }
 
     /// Itself, or its parts. What is presumed gets a way back to the queue that it stands in.
     fn into_tasks(self, queue: &Arc<Sender<Task>>) -> impl Iterator<Item = Task> + use<> {
-        let Self { object, ticket, way } = self;
+        let Self {
+            object,
+            ticket,
+            way,
+            look,
+        } = self;
         let object = Arc::new(object);
         let (whole, in_parts) = match way {
             Way::Parts(plan) => (None, Some(parts(object, ticket, plan))),
-            Way::Whole => (Some(FileTask::new(object, ticket)), None),
-            Way::Presumed => {
-                let queue = Some(queue.clone());
+            Way::Whole | Way::Presumed => {
+                let queue = matches!(way, Way::Presumed).then(|| queue.clone());
                 (
                     Some(FileTask {
+                        look,
                         queue,
                         ..FileTask::new(object, ticket)
                     }),
@@ -95,11 +104,16 @@ impl<'a> Outlet<'a> {
     }
 
     /// Takes a file.
-    pub(super) fn put(&mut self, object: ObjectSpec, ticket: Ticket, way: Way) {
+    pub(super) fn put(&mut self, object: ObjectSpec, ticket: Ticket, way: Way, look: Option<Look>) {
         if self.ahead.is_empty() {
             self.ahead_since = Instant::now();
         }
-        self.ahead.push(Planned { object, ticket, way });
+        self.ahead.push(Planned {
+            object,
+            ticket,
+            way,
+            look,
+        });
         let is_waited_for = self.ahead.len().is_multiple_of(LOOK_EVERY)
             && self.ahead_since.elapsed() >= PATIENCE
             && self.tasks.is_empty();
@@ -189,7 +203,7 @@ mod tests {
                 content,
                 size_bytes: *size_bytes,
             };
-            outlet.put(object, ticket, Way::Whole);
+            outlet.put(object, ticket, Way::Whole, None);
         }
         outlet.flush();
         drop(sender);

@@ -14,14 +14,6 @@ pub use parts::{
     MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, PartPlan, StreamParts, TooLarge,
 };
 
-/// Why a file is uploaded. `cp` uploads what it is given; `sync` will add its own reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UploadReason {
-    /// The user asked for this file to be copied.
-    Requested,
-}
-
 /// How many requests with content a file takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -64,6 +64,7 @@ impl Collector {
                 // Only fails for values above the histogram's range, which grows up to 2^63.
                 let _ = self.service_micros.record(micros.max(1));
             }
+            Outcome::Unchanged { .. } => self.totals.unchanged += 1,
             Outcome::Skipped { reason } => {
                 self.totals.skipped += 1;
                 *self.skipped_by_reason.entry(*reason).or_default() += 1;
@@ -96,13 +97,15 @@ impl Collector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::WorkerId;
+    use crate::event::{UploadReason, WorkerId};
 
     fn record(outcome: Outcome, millis: u64) -> Event {
         Event::File(Box::new(FileRecord {
             path: "p".into(),
             key: "k".into(),
             encoded: false,
+            reason: UploadReason::Requested,
+            identity: None,
             size_bytes: 12,
             expected_bytes: 10,
             parts: 0,

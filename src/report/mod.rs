@@ -21,13 +21,16 @@ pub const KEPT_FAILURES: usize = 10_000;
 /// Encoded names that a summary keeps.
 pub const KEPT_ENCODED: usize = 1_000;
 
-/// Counts of files and bytes. `discovered = done + skipped + failed + cancelled` when a run has ended.
+/// Counts of files and bytes. `discovered = done + unchanged + skipped + failed + cancelled` when a run has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Files and entries found.
     pub discovered: u64,
     /// In the bucket, proven.
     pub done: u64,
+    /// In the bucket already, by a look at their content or at what the object carries.
+    #[serde(default)]
+    pub unchanged: u64,
     /// Left out on purpose.
     pub skipped: u64,
     /// Not in the bucket.

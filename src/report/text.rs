@@ -9,7 +9,12 @@ const SHOWN_FAILURES: usize = 10;
 impl RunSummary {
     /// The lines that `cp` prints at its end.
     pub fn text(&self) -> String {
-        let mut lines = vec![self.headline()];
+        self.text_below(self.headline())
+    }
+
+    /// The same with another first line.
+    pub fn text_below(&self, headline: String) -> String {
+        let mut lines = vec![headline];
         lines.extend(self.skipped_line());
         lines.extend(self.encoded_line());
         lines.extend(self.failure_lines());

@@ -43,6 +43,12 @@ fn escape(bytes: &[u8], into: &mut String) {
     }
 }
 
+/// True when a path that is not of white space alone is the key of itself, byte for byte.
+pub(super) fn is_its_own_key(name: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'%';
+    name.iter().all(is_plain) || !encode(name).encoded
+}
+
 /// Turns a path relative to its source (separated by `/`) into a key. Total and reversible: see [`decode`].
 pub fn encode(name: &[u8]) -> EncodedName {
     let is_plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'%';

@@ -5,19 +5,21 @@
 
 mod filter;
 pub mod key;
+mod level;
 mod list;
 mod roots;
 mod url;
 mod walk;
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use crate::event::{Failure, FailureKind, SkipReason};
+use crate::identity::FileIdentity;
 
 pub use filter::{Filter, FilterAction};
+pub use level::WalkOrder;
 pub use list::PathList;
 pub use roots::{Root, RootKind, resolve_roots};
 pub use url::{ParseUrlError, S3Url};
@@ -32,26 +34,8 @@ pub struct SourceFile {
     pub key: String,
     /// The key is an encoding of the name, not the name itself.
     pub encoded: bool,
-    /// Size and identity; none until somebody asks with [`Self::look`].
-    pub seen: Option<Seen>,
-}
-
-/// What a look at a file, without opening it, says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Bytes.
-    pub size_bytes: u64,
-    /// Device and inode.
-    pub identity: (u64, u64),
-}
-
-impl From<&Metadata> for Seen {
-    fn from(metadata: &Metadata) -> Self {
-        Self {
-            size_bytes: metadata.len(),
-            identity: (metadata.dev(), metadata.ino()),
-        }
-    }
+    /// Its state; none until somebody asks with [`Self::look`].
+    pub seen: Option<FileIdentity>,
 }
 
 impl SourceFile {
@@ -60,7 +44,7 @@ impl SourceFile {
     ///
     /// # Errors
     /// The file has vanished, or cannot be looked at.
-    pub fn look(&mut self, follow_symlinks: bool) -> io::Result<Seen> {
+    pub fn look(&mut self, follow_symlinks: bool) -> io::Result<FileIdentity> {
         if let Some(seen) = self.seen {
             return Ok(seen);
         }
@@ -69,7 +53,7 @@ impl SourceFile {
         } else {
             fs::symlink_metadata(&self.path)?
         };
-        let seen = Seen::from(&metadata);
+        let seen = FileIdentity::from(&metadata);
         self.seen = Some(seen);
         Ok(seen)
     }

@@ -32,6 +32,18 @@ pub struct Root {
     pub encoded: bool,
 }
 
+impl Root {
+    /// The key that the entry at `path`, which lies below this source, has or would have.
+    pub(crate) fn key_of(&self, path: &Path) -> String {
+        let bytes = path.as_os_str().as_bytes();
+        let inside = bytes
+            .strip_prefix(self.path.as_os_str().as_bytes())
+            .unwrap_or(bytes);
+        let slashes = inside.iter().take_while(|byte| **byte == b'/').count();
+        [self.key.as_str(), &key::encode(&inside[slashes..]).text].concat()
+    }
+}
+
 /// Resolves what was typed against the target by the key rule (see [`S3Url`]): the contents of one directory
 /// go into the target; several sources go each under its own name.
 ///

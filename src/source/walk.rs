@@ -1,7 +1,7 @@
-//! The directory walk: streaming, so that memory does not grow with the tree; one open directory a level.
+//! The directory walk: streaming, so that memory does not grow with the tree; one directory a level.
 
 use std::ffi::OsStr;
-use std::fs::{self, ReadDir};
+use std::fs::{self, FileType};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -9,37 +9,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filter::Filter;
+use super::level::{Level, WalkOrder};
 use super::roots::{Root, RootKind};
-use super::{Found, Seen, SourceFile, key};
+use super::{Found, SourceFile, key};
 use crate::event::{Failure, FailureKind, SkipReason};
+use crate::identity::FileIdentity;
 
-struct Level {
-    path: PathBuf,
-    entries: ReadDir,
-    /// Device and inode, to find loops; only looked up when links are followed.
-    identity: Option<(u64, u64)>,
-}
-
-/// Walks one source. An iterator of [`Found`]; a directory's entries come in the file system's own order.
+/// Walks one source. An iterator of [`Found`].
 pub struct Walk {
     root: Root,
     filter: Arc<Filter>,
     follow_symlinks: bool,
+    order: WalkOrder,
     levels: Vec<Level>,
     /// Where to begin; taken by the first `next`.
     start: Option<PathBuf>,
 }
 
 impl Walk {
-    /// Prepares a walk; nothing is read before the first `next`.
+    /// Prepares a walk in the file system's own order; nothing is read before the first `next`.
     pub fn new(root: Root, filter: Arc<Filter>, follow_symlinks: bool) -> Self {
-        let start = Some(root.path.clone());
+        let start = root.path.clone();
+        Self::within(root, start, filter, follow_symlinks)
+    }
+
+    /// The same in the order of the keys.
+    #[must_use]
+    pub fn by_key(self) -> Self {
         Self {
-            root,
-            filter,
-            follow_symlinks,
-            levels: Vec::new(),
-            start,
+            order: WalkOrder::ByKey,
+            ..self
         }
     }
 
@@ -49,6 +48,7 @@ impl Walk {
             root,
             filter,
             follow_symlinks,
+            order: WalkOrder::AsFound,
             levels: Vec::new(),
             start: Some(path),
         }
@@ -79,7 +79,7 @@ impl Walk {
         };
         match metadata {
             Ok(metadata) if metadata.is_dir() => self.directory(path),
-            Ok(metadata) => Some(self.leaf(path, metadata.file_type(), Some(Seen::from(&metadata)))),
+            Ok(metadata) => Some(self.leaf(path, metadata.file_type(), Some(FileIdentity::from(&metadata)))),
             Err(error) => Some(Found::failed(path, &error)),
         }
     }
@@ -94,7 +94,7 @@ impl Walk {
         }
         match fs::symlink_metadata(&path) {
             Ok(metadata) => {
-                let (key, seen) = (self.root.key.clone(), Seen::from(&metadata));
+                let (key, seen) = (self.root.key.clone(), FileIdentity::from(&metadata));
                 finish_file(path, key, self.root.encoded, Some(seen))
             }
             Err(error) => Found::failed(path, &error),
@@ -117,22 +117,18 @@ impl Walk {
                 reason: SkipReason::SymlinkLoop,
             });
         }
-        match fs::read_dir(&path) {
-            Ok(entries) => {
-                self.levels.push(Level {
-                    path,
-                    entries,
-                    identity,
-                });
+        let how = (self.order, self.follow_symlinks);
+        match Level::open(path.clone(), self.relative(&path), identity, how) {
+            Ok(level) => {
+                self.levels.push(level);
                 None
             }
             Err(error) => Some(Found::failed(path, &error)),
         }
     }
 
-    fn entry(&mut self, entry: &fs::DirEntry) -> Option<Found> {
-        let path = entry.path();
-        let file_type = match entry.file_type() {
+    fn entry(&mut self, path: PathBuf, file_type: io::Result<FileType>) -> Option<Found> {
+        let file_type = match file_type {
             Ok(file_type) => file_type,
             Err(error) => return Some(Found::failed(path, &error)),
         };
@@ -180,7 +176,7 @@ impl Walk {
         self.enter(path)
     }
 
-    fn leaf(&self, path: PathBuf, file_type: fs::FileType, seen: Option<Seen>) -> Found {
+    fn leaf(&self, path: PathBuf, file_type: FileType, seen: Option<FileIdentity>) -> Found {
         let relative = self.relative(&path);
         if !self.filter.includes_file(relative) {
             return Found::Skipped {
@@ -198,7 +194,7 @@ impl Walk {
 }
 
 /// Why an entry that is not a regular file is left out.
-fn special(file_type: fs::FileType) -> Option<SkipReason> {
+fn special(file_type: FileType) -> Option<SkipReason> {
     if file_type.is_file() {
         None
     } else if file_type.is_symlink() {
@@ -212,7 +208,7 @@ fn special(file_type: fs::FileType) -> Option<SkipReason> {
     }
 }
 
-fn finish_file(path: PathBuf, key: String, encoded: bool, seen: Option<Seen>) -> Found {
+fn finish_file(path: PathBuf, key: String, encoded: bool, seen: Option<FileIdentity>) -> Found {
     match key::check(&key) {
         Ok(()) => Found::File(SourceFile {
             path,
@@ -246,14 +242,10 @@ impl Iterator for Walk {
             return Some(found);
         }
         while let Some(level) = self.levels.last_mut() {
-            let found = match level.entries.next() {
-                Some(Ok(entry)) => self.entry(&entry),
-                Some(Err(error)) => {
-                    // The rest of this directory is lost; what is above it goes on.
-                    let path = std::mem::take(&mut level.path);
-                    self.levels.pop();
-                    Some(Found::failed(path, &error))
-                }
+            let found = match level.next() {
+                Some(Ok((path, file_type))) => self.entry(path, file_type),
+                // The rest of this directory is lost; what is above it goes on.
+                Some(Err(error)) => Some(Found::failed(level.path.clone(), &error)),
                 None => {
                     self.levels.pop();
                     None
@@ -264,5 +256,83 @@ impl Iterator for Walk {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The keys of all that a sorted walk finds in a directory with these files, in its order.
+    fn keys(files: &[&[u8]]) -> Vec<String> {
+        let directory = tempfile::tempdir().expect("a directory");
+        for file in files {
+            let path = directory.path().join(OsStr::from_bytes(file));
+            fs::create_dir_all(path.parent().expect("below the directory")).expect("directories");
+            fs::write(path, b"").expect("a file");
+        }
+        let root = Root {
+            path: directory.path().to_owned(),
+            kind: RootKind::Directory,
+            key: "p/".to_owned(),
+            encoded: false,
+        };
+        Walk::new(root, Arc::default(), false)
+            .by_key()
+            .map(|found| match found {
+                Found::File(file) => file.key,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_sorted_walk_has_the_order_of_a_listing() {
+        let found = keys(&[
+            b"a/b",
+            b"a.txt",
+            b"a!",
+            b"a0",
+            b"a/0/x",
+            b"a-b/c",
+            b"B",
+            b"\xc3\xa9/x",
+            b" /x",
+            b"%20/x",
+            b"%41/x",
+            b"\x01/y",
+            b"\xff",
+            b"%FF",
+            b"a%2Fb",
+            b"z/\x7f",
+            b"z/~",
+        ]);
+        assert_eq!(found.len(), 17);
+        assert!(found.is_sorted(), "{found:?}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_names_are(
+            names in proptest::collection::btree_set(
+                proptest::collection::vec(proptest::sample::select(b"ab!/0% \x01\xff".to_vec()), 1..7), 1..12)
+        ) {
+            // A name that is a directory and a file at once cannot be.
+            let clean: BTreeSet<Vec<u8>> = names
+                .iter()
+                .map(|name| {
+                    let pieces = name.split(|byte| *byte == b'/').filter(|piece| !piece.is_empty());
+                    pieces.map(|piece| [b"d", piece].concat()).collect::<Vec<_>>().join(&b'/')
+                })
+                .filter(|name| !name.is_empty())
+                .map(|name| [&name[..], b"/f"].concat())
+                .collect();
+            let files: Vec<&[u8]> = clean.iter().map(Vec::as_slice).collect();
+            let found = keys(&files);
+            proptest::prop_assert_eq!(found.len(), files.len());
+            proptest::prop_assert!(found.is_sorted(), "{:?}", found);
+        }
     }
 }

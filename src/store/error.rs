@@ -103,7 +103,7 @@ impl StoreError {
     }
 
     /// The local file gave no bytes, or not those that it had.
-    pub(super) fn local(error: &io::Error) -> Self {
+    pub(crate) fn local(error: &io::Error) -> Self {
         let kind = if FileChanged::caused(error) {
             StoreErrorKind::LocalChange
         } else {

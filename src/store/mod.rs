@@ -14,6 +14,7 @@ mod direct;
 mod error;
 mod explain;
 mod http;
+mod listing;
 mod null;
 mod pace;
 mod payload;
@@ -41,6 +42,7 @@ pub use body::{Body, FileRange, SLICE_BYTES};
 pub use connector::{Connector, ServerKind};
 pub use error::{StoreError, StoreErrorKind};
 pub use explain::explain;
+pub use listing::Listing;
 pub use pace::Pace;
 pub use payload::{Payload, Sums};
 pub use preflight::{check_bucket, first_contact};
@@ -62,6 +64,22 @@ pub struct Checksum {
     pub algorithm: ChecksumAlgorithm,
     /// Base64 of its big-endian bytes; with `-N` at the end when it is composite.
     pub value: String,
+}
+
+impl Checksum {
+    /// `algorithm:base64`, as records have it.
+    pub fn text(&self) -> String {
+        [self.algorithm.name(), ":", &self.value].concat()
+    }
+
+    /// What [`Self::text`] made; none of what it did not make.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (name, value) = text.split_once(':')?;
+        Some(Self {
+            algorithm: ChecksumAlgorithm::of_name(name)?,
+            value: value.to_owned(),
+        })
+    }
 }
 
 /// What an object carries beside its bytes.
@@ -216,6 +234,9 @@ pub struct ListPage {
     pub continuation: Option<String>,
 }
 
+/// Most objects that one request can remove.
+pub const MAX_DELETED: usize = 1_000;
+
 /// A multipart upload that is neither complete nor aborted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenUpload {
@@ -249,6 +270,9 @@ pub trait ObjectStore: Send + Sync {
     async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage>;
     /// Removes an object. One that is gone already is not an error.
     async fn delete_object(&self, key: &str) -> StoreResult<()>;
+    /// Removes up to [`MAX_DELETED`] objects by one request. One answer for each of `keys`, in their order; what is gone
+    /// already is no error.
+    async fn delete_objects(&self, keys: &[String]) -> StoreResult<Vec<StoreResult<()>>>;
     /// The first page of open multipart uploads of keys that begin with `prefix`.
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>>;
     /// Whether the bucket exists and these credentials see it.

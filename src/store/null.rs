@@ -73,6 +73,10 @@ impl ObjectStore for NullStore {
         Ok(())
     }
 
+    async fn delete_objects(&self, keys: &[String]) -> StoreResult<Vec<StoreResult<()>>> {
+        Ok(keys.iter().map(|_| Ok(())).collect())
+    }
+
     async fn list_multipart_uploads(&self, _prefix: &str) -> StoreResult<Vec<OpenUpload>> {
         Ok(Vec::new())
     }

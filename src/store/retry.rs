@@ -246,6 +246,12 @@ impl ObjectStore for Retrying {
             .await
     }
 
+    async fn delete_objects(&self, keys: &[String]) -> StoreResult<Vec<StoreResult<()>>> {
+        let place = keys.first().map_or("", String::as_str);
+        self.run("DeleteObjects", place, |store| store.delete_objects(keys))
+            .await
+    }
+
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
         self.run("ListMultipartUploads", prefix, |store| {
             store.list_multipart_uploads(prefix)

@@ -10,6 +10,7 @@ use super::file;
 use super::local::LocalSteps;
 use super::step::{Done, StepDone, StepError};
 use super::task::{Content, ObjectSpec};
+use crate::identity::FileIdentity;
 use crate::store::PutObject;
 
 /// Files that are read before others on this thread get their turn.
@@ -54,7 +55,7 @@ impl LocalSteps {
             // It may have been stored as what it is.
             let _ = self.store.delete_object(&carrier).await;
         }
-        for ((packed, place), _) in packed
+        for ((packed, (place, identity)), _) in packed
             .into_iter()
             .zip(places)
             .zip(found)
@@ -64,17 +65,18 @@ impl LocalSteps {
                 etag: packed.etag(),
                 checksum: packed.checksum(),
                 size_bytes: packed.size_bytes,
+                identity: Some(identity),
             });
         }
         Ok(StepDone::Batch(outcomes))
     }
 
-    /// The archive of those that can be read, and where each of them stands in `objects`.
+    /// The archive of those that can be read, where each of them stands in `objects`, and in which state it was read.
     async fn pack(
         &self,
         objects: &[Arc<ObjectSpec>],
         bytes: u64,
-    ) -> Option<(PutObject, Vec<Packed>, Vec<usize>)> {
+    ) -> Option<(PutObject, Vec<Packed>, Vec<(usize, FileIdentity)>)> {
         let directory = directory_of(objects.iter().map(|object| object.key.as_str()));
         let mut archive = Archive::new(directory, bytes);
         let mut places = Vec::with_capacity(objects.len());
@@ -82,8 +84,8 @@ impl LocalSteps {
             if place % READ_AT_ONCE == READ_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
-            if self.add(&mut archive, object).is_some() {
-                places.push(place);
+            if let Some(identity) = self.add(&mut archive, object) {
+                places.push((place, identity));
             }
         }
         if places.is_empty() {
@@ -94,7 +96,7 @@ impl LocalSteps {
     }
 
     /// Trouble with a file is not told here: it goes by itself, and has its three tries then.
-    fn add(&self, archive: &mut Archive<'_>, object: &ObjectSpec) -> Option<()> {
+    fn add(&self, archive: &mut Archive<'_>, object: &ObjectSpec) -> Option<FileIdentity> {
         let Content::Path(path) = &object.content else {
             return None;
         };
@@ -105,6 +107,7 @@ impl LocalSteps {
         }
         let content = file::read_whole(&file, &identity).ok()?;
         let properties = self.shared.properties(object, Some(&identity));
-        archive.add(&object.key, &content, &properties).ok()
+        archive.add(&object.key, &content, &properties).ok()?;
+        Some(identity)
     }
 }

@@ -262,7 +262,10 @@ pub(super) fn settle(outcome: Result<Done, StepError>, mut ticket: Ticket, conte
     let failed = |failure| Outcome::Failed { failure };
     let outcome = match outcome {
         Ok(done) => {
-            ticket.note(|record| record.size_bytes = done.size_bytes);
+            ticket.note(|record| {
+                record.size_bytes = done.size_bytes;
+                record.identity = done.identity;
+            });
             Outcome::Done {
                 etag: done.etag,
                 checksum: Some(done.checksum),

@@ -7,7 +7,7 @@ use super::file::settle_time;
 use super::step::{Begun, Done, PartDone, Step, StepDone, StepError, Steps};
 use super::task::{Content, FileTask, ObjectSpec, Task, parts};
 use super::ticket::Ticket;
-use crate::event::{Failure, FailureKind, WorkerId};
+use crate::event::{Failure, FailureKind, Outcome, WorkerId};
 use crate::plan::PartPlan;
 use crate::queue::Sender;
 
@@ -29,7 +29,33 @@ pub(super) async fn drive_file(
 ) {
     file.ticket.start();
     file.ticket.note(|record| record.worker = worker);
+    if let Some(look) = file.look.take() {
+        let step = Step::Look {
+            object: file.object.clone(),
+            look,
+        };
+        // Boxed: those that are looked at are few, and large.
+        match Box::pin(context.run(steps, step)).await {
+            Ok(StepDone::Same(done)) => return settle_unchanged(done, file.ticket),
+            Ok(StepDone::Different) => {}
+            Ok(_) => return settle(Err(lost("an answer to another step")), file.ticket, context),
+            // What cannot be looked at now may be sent all the same, and has its tries then.
+            Err(StepError::Changed | StepError::Restart(_)) => {}
+            Err(trouble) => return settle(Err(trouble), file.ticket, context),
+        }
+    }
     upload_whole(file, 1, steps, context).await;
+}
+
+fn settle_unchanged(done: Done, mut ticket: Ticket) {
+    ticket.note(|record| {
+        record.size_bytes = done.size_bytes;
+        record.identity = done.identity;
+    });
+    ticket.settle(Outcome::Unchanged {
+        etag: done.etag,
+        checksum: Some(done.checksum).filter(|checksum| !checksum.is_empty()),
+    });
 }
 
 /// Uploads a file, small or large, again if it changes meanwhile. A large one whose size comes as a surprise goes
@@ -45,6 +71,7 @@ pub(super) async fn upload_whole(
         mut ticket,
         held: _held,
         queue,
+        look: _,
     } = file;
     let mut attempt = first_attempt;
     loop {

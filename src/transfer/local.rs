@@ -15,7 +15,7 @@ use crate::event::{DETAIL, Failure, FailureKind};
 use crate::identity::FileIdentity;
 use crate::store::checksum::of_parts;
 use crate::store::{
-    Body, Checksum, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectStore, Payload, PutObject,
+    Body, CompleteUpload, CompletedPart, CreateUpload, FileRange, ObjectStore, Payload, PutObject,
     SLICE_BYTES, StoreError, StoreErrorKind, Stored, UploadPart,
 };
 
@@ -51,10 +51,6 @@ impl From<StoreError> for StepError {
     }
 }
 
-fn checksum_text(checksum: &Checksum) -> String {
-    [checksum.algorithm.name(), ":", &checksum.value].concat()
-}
-
 impl LocalSteps {
     /// Steps that call `store`.
     pub fn new(store: Arc<dyn ObjectStore>, shared: Arc<TransferShared>) -> Self {
@@ -86,7 +82,7 @@ impl LocalSteps {
             Ok(stored) => stored,
             Err(error) => self.settle_precondition(error, expected).await?,
         };
-        self.done(stored, &expected()?).await
+        self.done(stored, &expected()?, identity).await
     }
 
     /// Hashes `body` as often as a benchmark wants it, and forgets what came out.
@@ -173,14 +169,20 @@ impl LocalSteps {
         })
     }
 
-    async fn done(&self, stored: Stored, expected: &Expected<'_>) -> Result<StepDone, StepError> {
+    async fn done(
+        &self,
+        stored: Stored,
+        expected: &Expected<'_>,
+        identity: Option<FileIdentity>,
+    ) -> Result<StepDone, StepError> {
         expected
             .verify(self.store.as_ref(), &stored, self.shared.verify_mode())
             .await?;
         Ok(StepDone::Stored(Done {
             etag: stored.etag,
-            checksum: checksum_text(expected.checksum),
+            checksum: expected.checksum.text(),
             size_bytes: expected.size_bytes,
+            identity,
         }))
     }
 
@@ -284,7 +286,7 @@ impl LocalSteps {
             Err(error) if error.kind == StoreErrorKind::InvalidPart => return Err(lost_upload(error)),
             Err(error) => self.settle_precondition(error, || Ok(expected)).await?,
         };
-        self.done(stored, &expected).await
+        self.done(stored, &expected, begun.identity).await
     }
 
     /// Complete may have worked although its answer was lost, garbled or contradicted by a replay.
@@ -328,6 +330,7 @@ fn lost_upload(error: StoreError) -> StepError {
 impl Steps for LocalSteps {
     async fn run(&self, step: Step) -> Result<StepDone, StepError> {
         match step {
+            Step::Look { object, look } => self.look(&object, &look).await,
             Step::Put { object, at_once } => self.put(&object, at_once).await,
             Step::Batch { objects } => self.batch(&objects).await,
             Step::Begin { object } => self.begin(&object).await,

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::look::Look;
 use super::task::ObjectSpec;
 use crate::event::{Failure, FailureKind};
 use crate::identity::FileIdentity;
@@ -35,15 +36,24 @@ pub struct PartDone {
 pub struct Done {
     /// ETag without quotes.
     pub etag: String,
-    /// `algorithm:base64`.
+    /// `algorithm:base64`; empty when nobody knows it.
     pub checksum: String,
     /// Bytes that it has; a file may have grown since it was listed.
     pub size_bytes: u64,
+    /// The state of its file; none of a stream.
+    pub identity: Option<FileIdentity>,
 }
 
 /// One act: at most a few requests, for one object or for a batch of small ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Step {
+    /// Find out whether a file is what is stored.
+    Look {
+        /// What.
+        object: Arc<ObjectSpec>,
+        /// How.
+        look: Look,
+    },
     /// Store a file by one PUT.
     Put {
         /// What.
@@ -95,6 +105,10 @@ pub enum Step {
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepDone {
+    /// Of `Look`: it is.
+    Same(Done),
+    /// Of `Look`: it is not, or nobody can tell.
+    Different,
     /// Of `Put` and `Finish`.
     Stored(Done),
     /// Of `Batch`, in its order: what is stored; none for what has to go by itself.

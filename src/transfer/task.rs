@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::look::Look;
 use super::multipart::Upload;
 use super::ticket::Ticket;
 use crate::plan::PartPlan;
@@ -39,6 +40,8 @@ pub struct FileTask {
     pub object: Arc<ObjectSpec>,
     /// Its books.
     pub ticket: Ticket,
+    /// What has to be found out first: it may be stored already.
+    pub look: Option<Look>,
     /// Share of the memory budget that held bytes take.
     pub held: Option<OwnedSemaphorePermit>,
     /// Where its parts go if it turns out to be large: nobody has looked at its size yet. While this exists, the queue
@@ -52,6 +55,7 @@ impl FileTask {
         Self {
             object,
             ticket,
+            look: None,
             held: None,
             queue: None,
         }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Event, Failure, FailureKind, FileRecord, Outcome, WorkerId};
+use crate::event::{Event, Failure, FailureKind, FileRecord, Outcome, UploadReason, WorkerId};
 
 /// Where workers send what happens. Never blocks for long: the collector only folds.
 #[derive(Clone)]
@@ -50,6 +50,8 @@ impl Ticket {
             path: path.to_string_lossy().into_owned(),
             key: key.to_owned(),
             encoded,
+            reason: UploadReason::Requested,
+            identity: None,
             size_bytes,
             expected_bytes: size_bytes,
             parts: 0,

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Modules from the bottom up: each may import from those before it, and from itself.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "units", "error", "identity", "usage", "timing", "event", "plan", "config", "source", "queue", "store",
-    "transfer", "strategy", "report", "pipeline", "server", "bench", "cli",
+    "transfer", "strategy", "report", "pipeline", "mirror", "server", "bench", "cli",
 ];
 
 fn sources() -> BTreeMap<PathBuf, String> {
@@ -69,19 +69,19 @@ fn every_file_says_what_it_is() {
 fn what_belongs_to_one_place_stays_there() {
     for (path, text) in sources() {
         let (module, code) = (module_of(&path), code(&text));
-        for (word, home) in [
-            ("aws_sdk_s3", "store"),
-            ("aws_config", "store"),
-            ("aws_smithy", "store"),
-            ("clap::", "cli"),
-            ("println!", "cli"),
-            ("stdout()", "cli"),
-            ("s3s::", "server"),
-            ("redb::", "server"),
+        for (word, homes) in [
+            ("aws_sdk_s3", &["store"][..]),
+            ("aws_config", &["store"]),
+            ("aws_smithy", &["store"]),
+            ("clap::", &["cli"]),
+            ("println!", &["cli"]),
+            ("stdout()", &["cli"]),
+            ("s3s::", &["server"]),
+            ("redb::", &["server", "mirror"]),
         ] {
             assert!(
-                module == home || !code.contains(word),
-                "{} knows {word}, which belongs to {home}",
+                homes.contains(&module.as_str()) || !code.contains(word),
+                "{} knows {word}, which belongs to {homes:?}",
                 path.display()
             );
         }

@@ -23,6 +23,8 @@ mod interfaces;
 mod interrupts;
 mod layout;
 mod left_behind;
+mod mirror;
+mod mirror_peers;
 mod names;
 mod odd_request;
 mod odd_s3;

@@ -245,6 +245,10 @@ impl ObjectStore for DirectStore {
         self.sdk.delete_object(key).await
     }
 
+    async fn delete_objects(&self, keys: &[String]) -> StoreResult<Vec<StoreResult<()>>> {
+        self.sdk.delete_objects(keys).await
+    }
+
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
         self.sdk.list_multipart_uploads(prefix).await
     }

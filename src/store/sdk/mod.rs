@@ -7,6 +7,7 @@ mod convert;
 mod endpoint;
 mod error;
 mod operations;
+mod removing;
 mod server_date;
 mod signing;
 

@@ -307,6 +307,10 @@ impl ObjectStore for SdkStore {
         Ok(())
     }
 
+    async fn delete_objects(&self, keys: &[String]) -> StoreResult<Vec<StoreResult<()>>> {
+        self.delete_all(keys).await
+    }
+
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
         let date = ServerDate::default();
         let call = self

@@ -1,0 +1,294 @@
+//! `s3haul sync`: flags to a request, one call of the library, its outcome to lines and an exit code.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::{ObjectArgs, RunArgs, StoreArgs, TransferArgs, config};
+use super::exit_code::ExitCode;
+use super::filter_args::FilterArgs;
+use super::output_args::{OutputArgs, OutputFormat};
+use super::run_output::{RunMonitor, print_summary};
+use super::{embedded, json, logging, printer, signals};
+use crate::config::BucketPolicy;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mirror::{
+    ChangeRule, DeleteRules, Deletion, MaxDelete, MirrorRequest, MirrorSummary, Withheld, mirror,
+};
+use crate::report::Ending;
+use crate::source::S3Url;
+use crate::units::{ByteSize, grouped, spoken};
+
+const RULES: &str = "\
+A file goes up when nothing is stored at its key, or when its size, modification time, change time or inode is not what it
+was when the object was made; where only change time or inode differ, its content decides. Without a memory of that
+(another machine, a lost state), the modification time and the checksum that the object carries decide.
+With --delete, what is gone from the source is deleted, last, and only if everything was read, listed and uploaded.";
+
+/// Make a prefix what a directory is: upload what changed, delete what is gone if asked to
+#[derive(Args, Clone, Debug)]
+#[command(after_help = RULES, after_long_help = RULES)]
+pub(super) struct SyncArgs {
+    /// The directory
+    #[arg(value_name = "SRC")]
+    source: PathBuf,
+
+    /// Where it is mirrored
+    #[arg(value_name = "s3://BUCKET[/PREFIX/]")]
+    target: S3Url,
+
+    /// Compare contents: files are read, and nothing is believed of times
+    #[arg(long, help_heading = "Changes", conflicts_with_all = ["size_only", "ignore_times", "ignore_existing"])]
+    checksum: bool,
+
+    /// Compare nothing but sizes
+    #[arg(long, help_heading = "Changes", conflicts_with_all = ["ignore_times", "ignore_existing"])]
+    size_only: bool,
+
+    /// Upload everything again
+    #[arg(long, help_heading = "Changes", conflicts_with = "ignore_existing")]
+    ignore_times: bool,
+
+    /// Leave what exists as it is, whatever the file is now
+    #[arg(long, help_heading = "Changes")]
+    ignore_existing: bool,
+
+    #[command(flatten)]
+    delete: DeleteArgs,
+
+    /// Refuse to run unless this file, relative to SRC, is there: a disk that is not mounted has none
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Safety",
+        env = "S3HAUL_REQUIRE_FILE"
+    )]
+    require_file: Option<PathBuf>,
+
+    /// Wait so long for another run of the same target, such as 10m [default: not at all]
+    #[arg(long, value_name = "TIME", help_heading = "Safety", value_parser = duration, env = "S3HAUL_WAIT_LOCK")]
+    wait_lock: Option<Duration>,
+
+    /// Directory for what is remembered of mirrors [default: s3haul below $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "DIR", help_heading = "Safety", env = "S3HAUL_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// Follow symbolic links found in directories; loops are found
+    #[arg(long, help_heading = "Selection", env = "S3HAUL_FOLLOW_SYMLINKS")]
+    follow_symlinks: bool,
+
+    /// Make the bucket if it is missing
+    #[arg(long, help_heading = "Server", env = "S3HAUL_CREATE_BUCKET")]
+    create_bucket: bool,
+
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    transfer: TransferArgs,
+    #[command(flatten)]
+    objects: ObjectArgs,
+}
+
+/// What may be deleted.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Deletion")]
+struct DeleteArgs {
+    /// Delete objects below the prefix whose files are gone
+    #[arg(long)]
+    delete: bool,
+
+    /// Delete at most so many, a number or a percentage of what is stored, and nothing if it would be more
+    ///
+    /// Default: 25 % or 10 objects, whichever is more.
+    #[arg(long, value_name = "N|N%", requires = "delete")]
+    max_delete: Option<MaxDelete>,
+
+    /// Delete also what --exclude leaves out now
+    #[arg(long, requires = "delete")]
+    delete_excluded: bool,
+
+    /// Delete also when the source has no file at all
+    #[arg(long, requires = "delete")]
+    allow_empty_source: bool,
+
+    /// Delete also when the source is on another device than last time
+    #[arg(long, requires = "delete")]
+    allow_other_device: bool,
+}
+
+impl DeleteArgs {
+    fn rules(&self) -> Option<DeleteRules> {
+        self.delete.then(|| DeleteRules {
+            max: self.max_delete.unwrap_or_default(),
+            allows_empty_source: self.allow_empty_source,
+            allows_other_device: self.allow_other_device,
+            deletes_excluded: self.delete_excluded,
+        })
+    }
+}
+
+/// A duration as people type it: `90s`, `10m`, `1h`.
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    let wrong = || format!("'{text}' is no duration; write it as 90s, 10m or 1h");
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(parsed).map_err(|_| wrong())
+}
+
+/// Where mirrors are remembered unless told otherwise.
+fn default_state() -> Result<PathBuf> {
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_STATE_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".local/state")))
+        .map(|base| base.join("s3haul"))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Configuration,
+                "there is no home directory for what is remembered of mirrors",
+            )
+            .with_hint("name a directory with --state-dir DIR")
+        })
+}
+
+impl SyncArgs {
+    fn request(&self, output: &OutputArgs) -> Result<MirrorRequest> {
+        let transfer = self.transfer.settings(&self.objects, self.follow_symlinks)?;
+        let streams = ["/dev/stdout", "/dev/stderr"].map(PathBuf::from);
+        Ok(MirrorRequest {
+            source: self.source.clone(),
+            target: self.target.clone(),
+            filter: Arc::new(self.filter.filter()?),
+            own_outputs: output.log_file.iter().cloned().chain(streams).collect(),
+            bucket_policy: if self.create_bucket {
+                BucketPolicy::Create
+            } else {
+                BucketPolicy::MustExist
+            },
+            config: config(
+                self.run.with_engine(self.store.settings_without_server()),
+                transfer,
+                &self.run,
+            ),
+            change: self.change(),
+            delete: self.delete.rules(),
+            required_file: self.require_file.clone(),
+            state_base: self.state_dir.clone().map_or_else(default_state, Ok)?,
+            lock_patience: self.wait_lock.unwrap_or_default(),
+        })
+    }
+
+    fn change(&self) -> ChangeRule {
+        match (
+            self.checksum,
+            self.size_only,
+            self.ignore_times,
+            self.ignore_existing,
+        ) {
+            (true, ..) => ChangeRule::Checksum,
+            (_, true, ..) => ChangeRule::SizeOnly,
+            (_, _, true, _) => ChangeRule::IgnoreTimes,
+            (_, _, _, true) => ChangeRule::IgnoreExisting,
+            _ => ChangeRule::Times,
+        }
+    }
+}
+
+/// Runs the command.
+pub(super) fn run(args: &SyncArgs, output: &OutputArgs) -> Result<ExitCode> {
+    let mut request = args.request(output)?;
+    request.config.validate()?;
+    embedded::refuse_data_inside(&args.store, std::slice::from_ref(&args.source), &request.filter)?;
+    let (store, _server) = embedded::settings(&args.store)?;
+    request.config.store = args.run.with_engine(store);
+    let cancel = signals::cancel_on_signals();
+    let mut monitor = RunMonitor::new(output);
+    tracing::info!(target: logging::RUN, source = %request.source.display(), target = %request.target, "begins");
+    let outcome = mirror(&request, &cancel, &mut monitor);
+    monitor.finish();
+    let summary = outcome?;
+    tracing::info!(target: logging::RUN, totals = ?summary.run.totals, tally = ?summary.tally, "ends");
+    let code = code(&summary);
+    tell(&summary, code, output);
+    Ok(code)
+}
+
+fn code(summary: &MirrorSummary) -> ExitCode {
+    let of_run = ExitCode::of_summary(&summary.run);
+    match &summary.deletion {
+        _ if of_run != ExitCode::Done => of_run,
+        Some(Deletion::Withheld(Withheld::Refused(..))) => ExitCode::Refused,
+        Some(Deletion::Withheld(Withheld::Incomplete(_))) => ExitCode::Incomplete,
+        Some(Deletion::Done(deleted)) if deleted.failed > 0 => ExitCode::Incomplete,
+        _ => ExitCode::Done,
+    }
+}
+
+fn tell(summary: &MirrorSummary, code: ExitCode, output: &OutputArgs) {
+    for note in &summary.state_notes {
+        printer::note(note);
+    }
+    if output.output == OutputFormat::Json {
+        json::mirror(summary);
+    }
+    print_summary(
+        &summary.run,
+        &summary.run.text_below(headline(summary)),
+        code,
+        output,
+    );
+    match &summary.deletion {
+        Some(Deletion::Withheld(Withheld::Refused(why, flag))) => {
+            printer::failure(&format!("nothing is deleted: {why}"));
+            printer::note(&format!("use {flag}"));
+        }
+        Some(Deletion::Withheld(Withheld::Incomplete(why))) => printer::failure(why),
+        Some(Deletion::Done(deleted)) => {
+            for (key, failure) in deleted.failures.iter().take(10) {
+                printer::failure(&format!("'{key}' cannot be deleted: {failure}"));
+            }
+        }
+        None => {}
+    }
+}
+
+/// What a mirror came to, in one line.
+fn headline(summary: &MirrorSummary) -> String {
+    let (totals, tally) = (&summary.run.totals, &summary.tally);
+    let mut pieces = vec![
+        format!(
+            "uploaded {} ({})",
+            grouped(totals.done),
+            ByteSize(totals.bytes_done)
+        ),
+        format!("unchanged {}", grouped(tally.unchanged + totals.unchanged)),
+    ];
+    if let Some(Deletion::Done(deleted)) = &summary.deletion {
+        pieces.push(format!(
+            "deleted {} ({})",
+            grouped(deleted.objects),
+            ByteSize(deleted.bytes)
+        ));
+    }
+    if tally.sheltered > 0 {
+        pieces.push(format!(
+            "kept {} whose files are left out",
+            grouped(tally.sheltered)
+        ));
+    }
+    let (target, time) = (&summary.run.target, spoken(summary.run.elapsed));
+    let head = format!("{target} in {time}: {}", pieces.join(", "));
+    match &summary.run.ending {
+        Ending::Finished => head,
+        _ => format!("stopped early: {head}; {} not tried", grouped(totals.cancelled)),
+    }
+}

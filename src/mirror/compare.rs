@@ -1,0 +1,257 @@
+//! What has to be done, found out while it is done: the join of source, memory and listing, as entries for the pipeline.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::decide::{ChangeRule, Decision, decide};
+use super::gone::Gone;
+use super::join::{Join, Joined, Keyed, Shelters};
+use super::state::{KnownObject, Stamp};
+use crate::error::Error;
+use crate::event::SkipReason;
+use crate::identity::FileIdentity;
+use crate::pipeline::Wanted;
+use crate::source::{Found, Root, SourceFile, Walk};
+use crate::store::ListedObject;
+
+impl Keyed for SourceFile {
+    fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl From<&FileIdentity> for Stamp {
+    fn from(identity: &FileIdentity) -> Self {
+        Self {
+            size_bytes: identity.size_bytes,
+            modified: identity.modified_nanos(),
+            changed: identity.changed_nanos(),
+            inode: identity.inode(),
+        }
+    }
+}
+
+/// What was counted on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Files of the source.
+    pub files: u64,
+    /// Files that are stored as they are, and their bytes.
+    pub unchanged: u64,
+    /// Bytes of those.
+    pub bytes_unchanged: u64,
+    /// Objects that were stored below the prefix before the run.
+    pub stored: u64,
+    /// Of those: what the source does not have any more.
+    pub gone: u64,
+    /// Of those that the source does not have: what stays because nobody knows what has become of its file.
+    pub sheltered: u64,
+}
+
+/// What a comparison came to.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    pub(super) tally: Tally,
+    /// Source and listing came to their end.
+    pub(super) is_complete: bool,
+    /// What ended it before.
+    pub(super) trouble: Option<Error>,
+    /// Remembered, and neither in the source nor stored any more.
+    pub(super) forgotten: Vec<String>,
+    /// What the source does not have any more.
+    pub(super) gone: Gone,
+}
+
+/// Entries that have no place in the join, and what follows from them.
+#[derive(Debug, Default)]
+struct Aside {
+    found: VecDeque<Found>,
+    shelters: Shelters,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The files of a walk in the order of their keys. Everything else goes aside before the first key behind it is asked
+/// for.
+struct Files {
+    walk: Walk,
+    root: Root,
+    deletes_excluded: bool,
+    aside: Arc<Mutex<Aside>>,
+}
+
+impl Iterator for Files {
+    type Item = Result<SourceFile, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let found = match self.walk.next()? {
+                Found::File(file) => return Some(Ok(file)),
+                found => found,
+            };
+            let mut aside = lock(&self.aside);
+            match &found {
+                Found::Skipped { reason, .. } if *reason == SkipReason::Excluded && self.deletes_excluded => {
+                }
+                Found::Skipped { path, .. } | Found::Failed { path, .. } => {
+                    aside.shelters.add(&self.root.key_of(path));
+                }
+                Found::File(_) => {}
+            }
+            aside.found.push_back(found);
+        }
+    }
+}
+
+type Known = Box<dyn Iterator<Item = Result<KnownObject, Error>> + Send>;
+type Stored = Box<dyn Iterator<Item = Result<ListedObject, Error>> + Send>;
+
+/// How to compare.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    pub(super) change: ChangeRule,
+    pub(super) deletes_excluded: bool,
+    pub(super) follows_links: bool,
+}
+
+/// See the module. What it came to is in the [`Compared`] that it was made with.
+pub(super) struct Comparison {
+    join: Join<Files, Known, Stored>,
+    aside: Arc<Mutex<Aside>>,
+    rules: Rules,
+    prefix: String,
+    /// Only this run writes to it, and only until its end.
+    compared: Arc<Mutex<Compared>>,
+    own: Compared,
+}
+
+impl Comparison {
+    /// Compares what lies below `root` with what is `known` and `stored`, both in the order of keys.
+    pub(super) fn new(
+        (root, walk): (Root, Walk),
+        known: Known,
+        stored: Stored,
+        rules: Rules,
+        (compared, gone): (Arc<Mutex<Compared>>, Gone),
+    ) -> Self {
+        let aside = Arc::<Mutex<Aside>>::default();
+        let prefix = root.key.clone();
+        let files = Files {
+            walk: walk.by_key(),
+            root,
+            deletes_excluded: rules.deletes_excluded,
+            aside: aside.clone(),
+        };
+        Self {
+            join: Join::new(files, known, stored),
+            aside,
+            rules,
+            prefix,
+            compared,
+            own: Compared {
+                gone,
+                ..Compared::default()
+            },
+        }
+    }
+
+    /// What is to be done about one key; none when nothing is.
+    fn settle(&mut self, joined: Joined<SourceFile, KnownObject>) -> io::Result<Option<Wanted>> {
+        let Joined { local, known, stored } = joined;
+        // An object of the prefix itself is a sign that somebody put up, and no file's.
+        let stored = stored.filter(|object| object.key != self.prefix);
+        self.own.tally.stored += u64::from(stored.is_some());
+        match (local, stored) {
+            (Some(file), stored) => Ok(self.file(file, known, stored)),
+            (None, Some(object)) if lock(&self.aside).shelters.cover(&object.key) => {
+                self.own.tally.sheltered += 1;
+                Ok(None)
+            }
+            (None, Some(object)) => {
+                self.own.tally.gone += 1;
+                self.own.gone.note(&object.key, object.size_bytes)?;
+                Ok(None)
+            }
+            (None, None) => {
+                self.own.forgotten.extend(known.map(|known| known.key));
+                Ok(None)
+            }
+        }
+    }
+
+    fn file(
+        &mut self,
+        mut file: SourceFile,
+        known: Option<KnownObject>,
+        stored: Option<ListedObject>,
+    ) -> Option<Wanted> {
+        self.own.tally.files += 1;
+        let identity = match file.look(self.rules.follows_links) {
+            Ok(identity) => identity,
+            Err(error) => return Some(Found::failed(file.path, &error).into()),
+        };
+        let known = known.map(|known| known.known);
+        let stamp = Stamp::from(&identity);
+        let (reason, look) = match decide(self.rules.change, &stamp, known.as_ref(), stored.as_ref()) {
+            Decision::Unchanged => {
+                self.own.tally.unchanged += 1;
+                self.own.tally.bytes_unchanged += identity.size_bytes;
+                return None;
+            }
+            Decision::Upload(reason) => (reason, None),
+            Decision::Look(reason, look) => (reason, Some(look)),
+        };
+        Some(Wanted {
+            found: Found::File(file),
+            reason,
+            look,
+        })
+    }
+
+    /// Says what it came to.
+    fn end(&mut self) {
+        *lock(&self.compared) = std::mem::take(&mut self.own);
+    }
+}
+
+impl Iterator for Comparison {
+    type Item = Wanted;
+
+    fn next(&mut self) -> Option<Wanted> {
+        loop {
+            if let Some(found) = lock(&self.aside).found.pop_front() {
+                return Some(found.into());
+            }
+            let settled = match self.join.next() {
+                // The walk may have said its last word just now.
+                None if lock(&self.aside).found.is_empty() => {
+                    self.own.is_complete = true;
+                    self.end();
+                    return None;
+                }
+                None => continue,
+                Some(joined) => joined.map(|joined| self.settle(joined)),
+            };
+            match settled {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(wanted))) => return Some(wanted),
+                Ok(Err(error)) => {
+                    let message = "what is to be deleted cannot be written down";
+                    let error =
+                        Error::new(crate::error::ErrorKind::Configuration, message).with_source(error);
+                    self.own.trouble = Some(error);
+                    self.end();
+                    return None;
+                }
+                Err(error) => {
+                    self.own.trouble = Some(error);
+                    self.end();
+                    return None;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Where a mirror keeps what it remembers, and the lock that lets one run at a time have it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::S3Url;
+use crate::store::hex;
+
+/// Time between two looks at a lock that somebody holds.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Letters of a name that come from the target.
+const NAME_LETTERS: usize = 40;
+
+/// The directory of one target, locked for as long as this exists: the kernel lets go of the lock when the process ends,
+/// however it does.
+#[derive(Debug)]
+pub(super) struct Home {
+    directory: PathBuf,
+    _lock: File,
+}
+
+impl Home {
+    /// Opens the directory of `target` at `endpoint` below `base`, and waits up to `patience` for its lock.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Locked`] when another run has it, [`ErrorKind::Configuration`] when the directory cannot be used.
+    pub(super) fn open(
+        base: &Path,
+        endpoint: &str,
+        target: &S3Url,
+        patience: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let directory = base.join(name_of(endpoint, target));
+        let cannot = |error: io::Error| {
+            Error::new(
+                ErrorKind::Configuration,
+                format!(
+                    "the state of this mirror cannot be kept in '{}'",
+                    directory.display()
+                ),
+            )
+            .with_source(error)
+            .with_hint(
+                "set XDG_STATE_HOME to a directory that can be written, or name one with --state-dir DIR",
+            )
+        };
+        let mut builder = fs::DirBuilder::new();
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .map_err(cannot)?;
+        // Never removed: who removes a lock that others wait for lets two of them have it.
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(directory.join("lock"))
+            .map_err(cannot)?;
+        let since = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        directory,
+                        _lock: lock,
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(cannot(error)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if cancel.is_cancelled() {
+                return Err(Error::new(
+                    ErrorKind::Interrupted,
+                    "stopped while waiting for another run",
+                ));
+            }
+            if since.elapsed() >= patience {
+                return Err(Error::new(
+                    ErrorKind::Locked,
+                    format!("another run of s3haul has {target} in hand"),
+                )
+                .with_hint("wait for it with --wait-lock 10m, or look what it is doing"));
+            }
+            std::thread::sleep(LOOK_EVERY.min(patience));
+        }
+    }
+
+    pub(super) fn state(&self) -> PathBuf {
+        self.directory.join("state.redb")
+    }
+
+    /// The directory itself.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// A name that people recognise and that no other target has.
+fn name_of(endpoint: &str, target: &S3Url) -> String {
+    let prefix = target.prefix();
+    let readable: String = format!("{}-{prefix}", target.bucket)
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        })
+        .take(NAME_LETTERS)
+        .collect();
+    let mut digest = Sha256::new();
+    for piece in [endpoint.trim_end_matches('/'), &target.bucket, &prefix] {
+        digest.update(piece.len().to_le_bytes());
+        digest.update(piece);
+    }
+    let unique = hex(&digest.finalize());
+    format!("{}-{}", readable.trim_matches('-'), &unique[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(base: &Path, target: &str, patience: Duration) -> Result<Home> {
+        let target = target.parse().expect("a target");
+        Home::open(
+            base,
+            "http://here:9000",
+            &target,
+            patience,
+            &CancellationToken::new(),
+        )
+    }
+
+    #[test]
+    fn one_run_at_a_time_has_a_target() {
+        let base = tempfile::tempdir().expect("a directory");
+        let first = open(base.path(), "s3://bucket/p/", Duration::ZERO).expect("free");
+        let second = open(base.path(), "s3://bucket/p/", Duration::from_millis(1));
+        assert_eq!(second.expect_err("taken").kind(), ErrorKind::Locked);
+        let _other = open(base.path(), "s3://bucket/q/", Duration::ZERO).expect("another target");
+        let waiting = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| open(base.path(), "s3://bucket/p/", Duration::from_secs(20)));
+            drop(first);
+            waiting.join().expect("no panic")
+        });
+        waiting.expect("free again");
+    }
+
+    #[test]
+    fn a_lock_file_that_was_left_behind_locks_nobody_out() {
+        let base = tempfile::tempdir().expect("a directory");
+        drop(open(base.path(), "s3://bucket/p/", Duration::ZERO).expect("free"));
+        open(base.path(), "s3://bucket/p/", Duration::ZERO).expect("still free");
+    }
+
+    #[test]
+    fn names_are_readable_and_differ() {
+        let name = |endpoint: &str, target: &str| name_of(endpoint, &target.parse().expect("a target"));
+        let one = name("http://a", "s3://photos/2026/raw/");
+        assert!(one.starts_with("photos-2026-raw-"), "{one}");
+        for (endpoint, target) in [
+            ("http://b", "s3://photos/2026/raw/"),
+            ("http://a", "s3://photos/2026/ra/"),
+            ("http://a", "s3://photos-2026/raw/"),
+        ] {
+            assert_ne!(name(endpoint, target), one);
+        }
+        assert_eq!(name("http://a/", "s3://photos/2026/raw"), one, "the same place");
+    }
+}

@@ -1,0 +1,105 @@
+//! The listing of what is stored, as an iterator: a thread of its own asks for the next page while this one is compared.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pipeline::connect;
+use crate::source::S3Url;
+use crate::store::{ListedObject, Listing, explain};
+
+/// Pages that may wait.
+const PAGES_AHEAD: usize = 2;
+
+/// What the thread says. A listing without an end is not one.
+enum Message {
+    Page(Vec<ListedObject>),
+    End,
+}
+
+/// All objects below a prefix, in the order of their keys. Asks for nothing before the first of them is wanted.
+pub(super) struct Stored {
+    start: Option<(Config, S3Url, CancellationToken)>,
+    pages: Option<Receiver<Result<Message>>>,
+    page: std::vec::IntoIter<ListedObject>,
+}
+
+impl Stored {
+    /// Everything below `target`.
+    pub(super) fn new(config: Config, target: S3Url, cancel: CancellationToken) -> Self {
+        Self {
+            start: Some((config, target, cancel)),
+            pages: None,
+            page: Vec::new().into_iter(),
+        }
+    }
+
+    fn start(&mut self) {
+        if let Some((config, target, cancel)) = self.start.take() {
+            let (sender, receiver) = sync_channel(PAGES_AHEAD);
+            self.pages = Some(receiver);
+            thread::spawn(move || {
+                if let Err(error) = list(&config, &target, &cancel, &sender) {
+                    // Whoever does not listen any more does not want to know.
+                    let _ = sender.send(Err(error));
+                }
+            });
+        }
+    }
+}
+
+fn list(
+    config: &Config,
+    target: &S3Url,
+    cancel: &CancellationToken,
+    pages: &SyncSender<Result<Message>>,
+) -> Result<()> {
+    let (host, connector, store) = connect(config, &target.bucket)?;
+    let mut listing = Listing::new(target.prefix());
+    loop {
+        let page = host.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped while listing")),
+                page = listing.next_page(store.as_ref()) => {
+                    page.map_err(|error| explain(&error, &target.bucket, &connector))
+                }
+            }
+        })?;
+        let is_last = page.is_none();
+        if pages.send(Ok(page.map_or(Message::End, Message::Page))).is_err() || is_last {
+            return Ok(());
+        }
+    }
+}
+
+impl Iterator for Stored {
+    type Item = Result<ListedObject>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.start();
+        loop {
+            if let Some(object) = self.page.next() {
+                return Some(Ok(object));
+            }
+            match self.pages.as_ref()?.recv() {
+                Ok(Ok(Message::Page(page))) => self.page = page.into_iter(),
+                Ok(Ok(Message::End)) => {
+                    self.pages = None;
+                    return None;
+                }
+                Ok(Err(error)) => {
+                    self.pages = None;
+                    return Some(Err(error));
+                }
+                Err(_) => {
+                    self.pages = None;
+                    return Some(Err(Error::new(ErrorKind::Internal, "the listing was lost")));
+                }
+            }
+        }
+    }
+}
