@@ -186,9 +186,10 @@ pub struct FileRecord {
     /// Why it is uploaded, where that is a question.
     #[serde(default, skip_serializing_if = "is_requested")]
     pub reason: UploadReason,
-    /// The state in which the file was read; none of what was not read to its end, and of streams.
+    /// The state in which the file was read, if anybody wants to know; none of what was not read to its end, and of
+    /// streams.
     #[serde(skip)]
-    pub identity: Option<FileIdentity>,
+    pub identity: Option<Box<FileIdentity>>,
     /// The key is not the path's own bytes but their reversible encoding.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub encoded: bool,

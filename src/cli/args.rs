@@ -317,6 +317,7 @@ impl TransferArgs {
                 ..RetrySettings::default()
             },
             extra_rounds: 0,
+            keeps_identities: false,
             attention: Attention::Files,
         })
     }

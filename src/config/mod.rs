@@ -221,6 +221,9 @@ pub struct TransferSettings {
     /// Rounds of SHA-256 over each body before it goes out: work of a known size, as compressing or encrypting would
     /// be. For benchmarks.
     pub extra_rounds: u32,
+    /// Records say in which state each file was read.
+    #[serde(default)]
+    pub keeps_identities: bool,
     /// How closely the run looks at itself.
     pub attention: Attention,
 }
@@ -240,6 +243,7 @@ impl Default for TransferSettings {
             follow_symlinks: false,
             retry: RetrySettings::default(),
             extra_rounds: 0,
+            keeps_identities: false,
             attention: Attention::Files,
         }
     }

@@ -1,5 +1,6 @@
 //! What has to be done, found out while it is done: the join of source, memory and listing, as entries for the pipeline.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use super::decide::{ChangeRule, Decision, decide};
 use super::gone::Gone;
 use super::join::{Join, Joined, Keyed, Shelters};
 use super::state::{KnownObject, Stamp};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::SkipReason;
 use crate::identity::FileIdentity;
 use crate::pipeline::Wanted;
@@ -81,6 +82,26 @@ struct Files {
     root: Root,
     deletes_excluded: bool,
     aside: Arc<Mutex<Aside>>,
+    last_key: String,
+}
+
+impl Files {
+    /// The next of them, if it is one: a directory that changes while it is read may show a name twice. A walk that is out
+    /// of order would let good objects seem to be gone.
+    fn follows(&mut self, file: SourceFile) -> Option<Result<SourceFile, Error>> {
+        match file.key.cmp(&self.last_key) {
+            Ordering::Greater => {
+                self.last_key.clone_from(&file.key);
+                Some(Ok(file))
+            }
+            Ordering::Equal => None,
+            Ordering::Less => {
+                let (key, last) = (&file.key, &self.last_key);
+                let message = format!("the walk names '{key}' behind '{last}'; nothing follows from it");
+                Some(Err(Error::new(ErrorKind::Internal, message)))
+            }
+        }
+    }
 }
 
 impl Iterator for Files {
@@ -89,7 +110,10 @@ impl Iterator for Files {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let found = match self.walk.next()? {
-                Found::File(file) => return Some(Ok(file)),
+                Found::File(file) => match self.follows(file) {
+                    Some(next) => return Some(next),
+                    None => continue,
+                },
                 found => found,
             };
             let mut aside = lock(&self.aside);
@@ -144,6 +168,7 @@ impl Comparison {
             root,
             deletes_excluded: rules.deletes_excluded,
             aside: aside.clone(),
+            last_key: String::new(),
         };
         Self {
             join: Join::new(files, known, stored),
@@ -165,7 +190,10 @@ impl Comparison {
         let stored = stored.filter(|object| object.key != self.prefix);
         self.own.tally.stored += u64::from(stored.is_some());
         match (local, stored) {
-            (Some(file), stored) => Ok(self.file(file, known, stored)),
+            (Some(file), stored) => {
+                lock(&self.aside).shelters.pass(&file.key);
+                Ok(self.file(file, known, stored))
+            }
             (None, Some(object)) if lock(&self.aside).shelters.cover(&object.key) => {
                 self.own.tally.sheltered += 1;
                 Ok(None)
@@ -202,7 +230,7 @@ impl Comparison {
                 return None;
             }
             Decision::Upload(reason) => (reason, None),
-            Decision::Look(reason, look) => (reason, Some(look)),
+            Decision::Look(reason, look) => (reason, Some(Box::new(look))),
         };
         Some(Wanted {
             found: Found::File(file),
@@ -240,8 +268,7 @@ impl Iterator for Comparison {
                 Ok(Ok(Some(wanted))) => return Some(wanted),
                 Ok(Err(error)) => {
                     let message = "what is to be deleted cannot be written down";
-                    let error =
-                        Error::new(crate::error::ErrorKind::Configuration, message).with_source(error);
+                    let error = Error::new(ErrorKind::Configuration, message).with_source(error);
                     self.own.trouble = Some(error);
                     self.end();
                     return None;

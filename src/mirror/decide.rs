@@ -51,6 +51,8 @@ pub(super) fn decide(
         ChangeRule::SizeOnly => return Decision::Unchanged,
         ChangeRule::Times | ChangeRule::Checksum => {}
     }
+    // Somebody else's object: its content counts, not what it says of a file.
+    let is_ours = known.is_none_or(|known| known.etag == stored.etag);
     // What is remembered counts for the object it was remembered of.
     let known =
         known.filter(|known| known.etag == stored.etag && known.stamp.size_bytes == stored.size_bytes);
@@ -71,6 +73,7 @@ pub(super) fn decide(
         (ChangeRule::Checksum, None) => {
             Decision::Look(UploadReason::Content, Look::Head { time_counts: false })
         }
+        (_, None) if !is_ours => Decision::Look(UploadReason::Content, Look::Head { time_counts: false }),
         (_, None) => Decision::Look(UploadReason::Mtime, Look::Head { time_counts: true }),
         (_, Some(known)) if known.stamp.modified != stamp.modified => Decision::Upload(UploadReason::Mtime),
         (_, Some(known)) if known.stamp.inode != stamp.inode => by_content(known, UploadReason::Inode),
@@ -175,7 +178,7 @@ mod tests {
         };
         for (known, decision) in [
             (Some(racy), content(Reason::Content)),
-            (Some(of_another), head(Reason::Mtime, true)),
+            (Some(of_another), head(Reason::Content, false)),
             (Some(unsummed), head(Reason::Content, false)),
             (None, head(Reason::Mtime, true)),
         ] {

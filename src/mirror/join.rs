@@ -114,9 +114,8 @@ impl Shelters {
         self.directories.insert(format!("{key}/"));
     }
 
-    /// Whether `key` is one of them or lies below one. Keys are asked for in rising order; what none of them can be any
-    /// more is forgotten.
-    pub(super) fn cover(&mut self, key: &str) -> bool {
+    /// Forgets those that neither `key` nor any key behind it can be or lie below.
+    pub(super) fn pass(&mut self, key: &str) {
         while self.names.first().is_some_and(|first| first.as_str() < key) {
             self.names.pop_first();
         }
@@ -124,6 +123,11 @@ impl Shelters {
         while self.directories.first().is_some_and(is_passed) {
             self.directories.pop_first();
         }
+    }
+
+    /// Whether `key` is one of them or lies below one. Keys are asked for in rising order.
+    pub(super) fn cover(&mut self, key: &str) -> bool {
+        self.pass(key);
         let is_below = |first: &String| key.starts_with(first.as_str());
         self.names.first().is_some_and(|first| first == key) || self.directories.first().is_some_and(is_below)
     }

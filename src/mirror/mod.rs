@@ -307,13 +307,15 @@ fn upload_request(request: &MirrorRequest, home: &Home) -> UploadRequest {
     let mut own_outputs = request.own_outputs.clone();
     own_outputs.push(home.state());
     own_outputs.push(home.directory().join("lock"));
+    let mut config = request.config.clone();
+    config.transfer.keeps_identities = true;
     UploadRequest {
         input: Input::Paths(vec![request.source.clone()]),
         target: request.target.clone(),
         filter: request.filter.clone(),
         own_outputs,
         bucket_policy: request.bucket_policy,
-        config: request.config.clone(),
+        config,
     }
 }
 

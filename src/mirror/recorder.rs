@@ -71,7 +71,7 @@ fn known(record: &FileRecord) -> Option<KnownObject> {
         Outcome::Done { etag, checksum } | Outcome::Unchanged { etag, checksum } => (etag, checksum),
         _ => return None,
     };
-    let stamp = Stamp::from(&record.identity?);
+    let stamp = Stamp::from(&**record.identity.as_ref()?);
     Some(KnownObject {
         key: record.key.clone(),
         known: Known {

@@ -26,7 +26,7 @@ pub(crate) struct Wanted {
     /// Why it goes up, if it is a file.
     pub(crate) reason: UploadReason,
     /// What has to be found out before it does.
-    pub(crate) look: Option<Look>,
+    pub(crate) look: Option<Box<Look>>,
 }
 
 impl From<Found> for Wanted {
@@ -234,7 +234,7 @@ impl Feeder<'_> {
         ticket
     }
 
-    fn file(&mut self, mut file: SourceFile, reason: UploadReason, look: Option<Look>) {
+    fn file(&mut self, mut file: SourceFile, reason: UploadReason, look: Option<Box<Look>>) {
         let presumed = match &mut self.looks {
             Some(looks) if file.seen.is_none() => looks.presumed(),
             _ => None,
@@ -335,7 +335,7 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
                 path: PathBuf::from("-"),
                 key,
                 encoded: false,
-                seen: Some(FileIdentity::NONE),
+                seen: Some(Box::new(FileIdentity::NONE)),
             };
             Box::new(std::iter::once(Wanted::from(Found::File(stream)))) as Entries
         }

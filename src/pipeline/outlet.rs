@@ -33,7 +33,7 @@ struct Planned {
     object: ObjectSpec,
     ticket: Ticket,
     way: Way,
-    look: Option<Look>,
+    look: Option<Box<Look>>,
 }
 
 impl Planned {
@@ -104,7 +104,7 @@ impl<'a> Outlet<'a> {
     }
 
     /// Takes a file.
-    pub(super) fn put(&mut self, object: ObjectSpec, ticket: Ticket, way: Way, look: Option<Look>) {
+    pub(super) fn put(&mut self, object: ObjectSpec, ticket: Ticket, way: Way, look: Option<Box<Look>>) {
         if self.ahead.is_empty() {
             self.ahead_since = Instant::now();
         }

@@ -35,7 +35,7 @@ pub struct SourceFile {
     /// The key is an encoding of the name, not the name itself.
     pub encoded: bool,
     /// Its state; none until somebody asks with [`Self::look`].
-    pub seen: Option<FileIdentity>,
+    pub seen: Option<Box<FileIdentity>>,
 }
 
 impl SourceFile {
@@ -45,8 +45,8 @@ impl SourceFile {
     /// # Errors
     /// The file has vanished, or cannot be looked at.
     pub fn look(&mut self, follow_symlinks: bool) -> io::Result<FileIdentity> {
-        if let Some(seen) = self.seen {
-            return Ok(seen);
+        if let Some(seen) = &self.seen {
+            return Ok(**seen);
         }
         let metadata = if follow_symlinks {
             fs::metadata(&self.path)?
@@ -54,7 +54,7 @@ impl SourceFile {
             fs::symlink_metadata(&self.path)?
         };
         let seen = FileIdentity::from(&metadata);
-        self.seen = Some(seen);
+        self.seen = Some(Box::new(seen));
         Ok(seen)
     }
 }

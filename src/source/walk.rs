@@ -79,7 +79,11 @@ impl Walk {
         };
         match metadata {
             Ok(metadata) if metadata.is_dir() => self.directory(path),
-            Ok(metadata) => Some(self.leaf(path, metadata.file_type(), Some(FileIdentity::from(&metadata)))),
+            Ok(metadata) => Some(self.leaf(
+                path,
+                metadata.file_type(),
+                Some(Box::new(FileIdentity::from(&metadata))),
+            )),
             Err(error) => Some(Found::failed(path, &error)),
         }
     }
@@ -94,7 +98,7 @@ impl Walk {
         }
         match fs::symlink_metadata(&path) {
             Ok(metadata) => {
-                let (key, seen) = (self.root.key.clone(), FileIdentity::from(&metadata));
+                let (key, seen) = (self.root.key.clone(), FileIdentity::from(&metadata).into());
                 finish_file(path, key, self.root.encoded, Some(seen))
             }
             Err(error) => Found::failed(path, &error),
@@ -176,7 +180,7 @@ impl Walk {
         self.enter(path)
     }
 
-    fn leaf(&self, path: PathBuf, file_type: FileType, seen: Option<FileIdentity>) -> Found {
+    fn leaf(&self, path: PathBuf, file_type: FileType, seen: Option<Box<FileIdentity>>) -> Found {
         let relative = self.relative(&path);
         if !self.filter.includes_file(relative) {
             return Found::Skipped {
@@ -208,7 +212,7 @@ fn special(file_type: FileType) -> Option<SkipReason> {
     }
 }
 
-fn finish_file(path: PathBuf, key: String, encoded: bool, seen: Option<FileIdentity>) -> Found {
+fn finish_file(path: PathBuf, key: String, encoded: bool, seen: Option<Box<FileIdentity>>) -> Found {
     match key::check(&key) {
         Ok(()) => Found::File(SourceFile {
             path,

@@ -65,7 +65,7 @@ impl LocalSteps {
                 etag: packed.etag(),
                 checksum: packed.checksum(),
                 size_bytes: packed.size_bytes,
-                identity: Some(identity),
+                identity: Some(Box::new(identity)),
             });
         }
         Ok(StepDone::Batch(outcomes))

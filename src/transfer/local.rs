@@ -182,7 +182,9 @@ impl LocalSteps {
             etag: stored.etag,
             checksum: expected.checksum.text(),
             size_bytes: expected.size_bytes,
-            identity,
+            identity: identity
+                .filter(|_| self.shared.settings.keeps_identities)
+                .map(Box::new),
         }))
     }
 

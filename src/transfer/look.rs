@@ -89,7 +89,7 @@ fn same(identity: &FileIdentity, checksum: Option<&Checksum>, etag: String) -> S
         etag,
         checksum: checksum.map(Checksum::text).unwrap_or_default(),
         size_bytes: identity.size_bytes,
-        identity: Some(*identity),
+        identity: Some(Box::new(*identity)),
     })
 }
 

@@ -40,8 +40,8 @@ pub struct Done {
     pub checksum: String,
     /// Bytes that it has; a file may have grown since it was listed.
     pub size_bytes: u64,
-    /// The state of its file; none of a stream.
-    pub identity: Option<FileIdentity>,
+    /// The state of its file, if anybody wants to know; none of a stream.
+    pub identity: Option<Box<FileIdentity>>,
 }
 
 /// One act: at most a few requests, for one object or for a batch of small ones.
@@ -52,7 +52,7 @@ pub enum Step {
         /// What.
         object: Arc<ObjectSpec>,
         /// How.
-        look: Look,
+        look: Box<Look>,
     },
     /// Store a file by one PUT.
     Put {

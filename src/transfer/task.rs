@@ -41,7 +41,7 @@ pub struct FileTask {
     /// Its books.
     pub ticket: Ticket,
     /// What has to be found out first: it may be stored already.
-    pub look: Option<Look>,
+    pub look: Option<Box<Look>>,
     /// Share of the memory budget that held bytes take.
     pub held: Option<OwnedSemaphorePermit>,
     /// Where its parts go if it turns out to be large: nobody has looked at its size yet. While this exists, the queue
