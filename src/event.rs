@@ -149,6 +149,8 @@ pub enum Outcome {
         /// Its checksum, `algorithm:base64`, if it has one.
         checksum: Option<String>,
     },
+    /// It would go up, if this run sent anything.
+    Planned,
     /// Left out on purpose.
     Skipped {
         /// Why.
@@ -246,6 +248,33 @@ pub struct RetryNotice {
     pub delay: Duration,
 }
 
+/// What became of an object that the source does not have any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionRecord {
+    /// Object key.
+    pub key: String,
+    /// Bytes that it has, or had.
+    pub size_bytes: u64,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: DeletionOutcome,
+}
+
+/// How the deletion of an object ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum DeletionOutcome {
+    /// The object is gone.
+    Done,
+    /// It would be deleted, if this run deleted anything.
+    Planned,
+    /// It is still there.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
+
 /// What the feeder, the workers and the retry layer report while a run goes on.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -265,6 +294,8 @@ pub enum Event {
     Retry(RetryNotice),
     /// A file ended.
     File(Box<FileRecord>),
+    /// An object without a file was dealt with.
+    Deletion(Box<DeletionRecord>),
 }
 
 /// Durations as seconds with fraction in JSON.

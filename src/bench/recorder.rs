@@ -116,6 +116,7 @@ impl<'a, W: Write> Recorder<'a, W> {
         let outcome = match &record.outcome {
             Outcome::Done { .. } => "done",
             Outcome::Unchanged { .. } => "unchanged",
+            Outcome::Planned => "planned",
             Outcome::Skipped { .. } => "skipped",
             Outcome::Failed { .. } => "failed",
             Outcome::Cancelled => "cancelled",

@@ -10,7 +10,7 @@ use super::report::{Finding, Severity};
 use crate::config::Config;
 use crate::error::Result;
 use crate::pipeline::connect_with;
-use crate::store::{ListedObject, Listing, ObjectStore, StoreResult, explain};
+use crate::store::{GetObject, ListedObject, Listing, ObjectStore, StoreResult, explain};
 
 /// Objects that are read back where ETags say nothing.
 const SAMPLED: usize = 3;
@@ -83,8 +83,12 @@ impl Bucket {
         let step = (objects.len() / sample).max(1);
         for (key, entry) in objects.iter().step_by(step).take(sample) {
             let mut md5 = Md5::new();
-            let mut sink = |bytes: &[u8]| md5.update(bytes);
-            self.with(async |store| store.read_object(key, &mut sink).await)?;
+            let mut sink = |bytes: &[u8]| {
+                md5.update(bytes);
+                Ok(())
+            };
+            let request = GetObject::whole(key);
+            self.with(async |store| store.get_object(&request, &mut sink).await)?;
             if crate::store::hex(&md5.finalize()) != entry.md5 {
                 return Ok(true);
             }

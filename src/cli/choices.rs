@@ -1,10 +1,18 @@
 //! Flags whose values are words, with what `--help` says of each.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::config::{BatchSmall, ClientMode, Engine, PayloadSigning, StrategyKind};
+
+/// A duration as people type it: `20ms`, `1.5s`, `10m`, `1h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is no duration; write it as 90s, 10m or 1h");
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(parsed).map_err(|_| wrong())
+}
 
 /// `--strategy` as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{ObjectArgs, RunArgs, StoreArgs, TransferArgs, config};
 use super::exit_code::ExitCode;
@@ -11,10 +12,11 @@ use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::report_file::{ReportFile, run_report};
 use super::run_output::{RunMonitor, print_summary};
+use super::state_args::StateArgs;
 use super::{dry_run, embedded, json, logging, printer, signals};
 use crate::config::BucketPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{Input, UploadRequest, upload};
+use crate::pipeline::{Home, Input, Resume, UploadRequest, upload};
 use crate::source::S3Url;
 
 const KEY_RULE: &str = "\
@@ -62,6 +64,16 @@ pub(super) struct CpArgs {
     #[arg(short = 'n', long, visible_alias = "dryrun")]
     dry_run: bool,
 
+    /// Go on with large files of a run with --resume that was stopped or killed, and leave them so that the next one can
+    ///
+    /// What is begun is written down below the state directory. Parts that are stored are read here again and compared
+    /// before they count. Uploads whose files are not what they were are aborted.
+    #[arg(long, conflicts_with = "dry_run", env = "S3HAUL_RESUME")]
+    resume: bool,
+
+    #[command(flatten)]
+    state: StateArgs,
+
     /// Make the bucket if it is missing
     #[arg(long, help_heading = "Server", env = "S3HAUL_CREATE_BUCKET")]
     create_bucket: bool,
@@ -108,6 +120,7 @@ impl CpArgs {
             } else {
                 BucketPolicy::MustExist
             },
+            resume: None,
             config: config(
                 self.run.with_engine(self.store.settings_without_server()),
                 transfer,
@@ -121,6 +134,11 @@ impl CpArgs {
         let streams = ["/dev/stdout", "/dev/stderr"].map(PathBuf::from);
         let files = self.report.iter().chain(&output.log_file).cloned();
         files.chain(streams).collect()
+    }
+
+    /// The books of this target, which nobody else has meanwhile.
+    fn home(&self, request: &UploadRequest, cancel: &CancellationToken) -> Result<Home> {
+        Home::of_target(&self.state.settings()?, &request.config, &request.target, cancel)
     }
 
     fn input(&self, sources: &[PathBuf]) -> Result<Input> {
@@ -192,6 +210,14 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
         .own_outputs
         .extend(report.as_ref().and_then(ReportFile::temporary));
     let cancel = signals::cancel_on_signals();
+    let home = args.resume.then(|| args.home(&request, &cancel)).transpose()?;
+    if let Some(home) = &home {
+        request.resume = Some(Resume {
+            journal: home.journal(),
+            stays: true,
+        });
+        request.own_outputs.extend(home.files());
+    }
     let mut monitor = RunMonitor::new(output);
     if output.output == OutputFormat::Json {
         json::start(&request);

@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::connect;
 use crate::report::RunSummary;
 use crate::server::ServerHandle;
+use crate::store::GetObject;
 use crate::units::{ByteSize, grouped, spoken};
 
 const BUCKET: &str = "demo";
@@ -209,8 +210,12 @@ impl Demo {
         for (name, expected) in &self.tree.files {
             let mut digest = Sha256::new();
             let key = format!("{prefix}{name}");
-            let mut sink = |bytes: &[u8]| digest.update(bytes);
-            let read = host.runtime.block_on(store.read_object(&key, &mut sink));
+            let mut sink = |bytes: &[u8]| {
+                digest.update(bytes);
+                Ok(())
+            };
+            let request = GetObject::whole(&key);
+            let read = host.runtime.block_on(store.get_object(&request, &mut sink));
             verified += u64::from(read.is_ok() && digest.finalize().as_slice() == expected);
         }
         Ok(verified)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::choices::duration;
 use super::exit_code::ExitCode;
 use super::output_args::OutputArgs;
 use super::serve::print_environment;
@@ -43,13 +44,6 @@ pub(super) struct DiscardArgs {
     #[arg(long, value_name = "N", requires = "discard", default_value_t = 1,
         value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
-}
-
-/// A duration as people type it: `20ms`, `1.5s`, `1m`.
-fn duration(text: &str) -> std::result::Result<Duration, String> {
-    let wrong = || format!("'{text}' is no duration; write it as 20ms, 1.5s or 1m");
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(parsed).map_err(|_| wrong())
 }
 
 impl DiscardArgs {

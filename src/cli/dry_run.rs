@@ -1,10 +1,13 @@
-//! `cp --dry-run`: the plan, and nothing sent.
+//! `--dry-run`: the plan, and nothing sent.
+
+use serde_json::json;
 
 use super::exit_code::ExitCode;
 use super::output_args::{OutputArgs, OutputFormat};
-use super::{json, printer};
+use super::{json as lines, printer};
 use crate::error::Result;
-use crate::pipeline::{PlannedAction, PlannedFile, UploadRequest, plan};
+use crate::event::{DeletionRecord, Event, FileRecord, Outcome};
+use crate::pipeline::{Monitor, PlannedAction, PlannedFile, UploadRequest, plan};
 use crate::units::{ByteSize, grouped};
 
 /// Prints the plan. Exit 3 when something in it could not be uploaded.
@@ -37,20 +40,20 @@ pub(super) fn run(request: &UploadRequest, output: &OutputArgs) -> Result<ExitCo
                         "upload {path} to s3://{bucket}/{key} ({reason}, {}, {how}{note})",
                         ByteSize(size_bytes)
                     ),
-                    || serde_json::json!({ "action": "upload", "path": path.to_string(), "key": key, "reason": reason, "size_bytes": size_bytes, "parts": parts, "encoded": encoded }),
+                    || json!({ "action": "upload", "path": path.to_string(), "key": key, "reason": reason, "size_bytes": size_bytes, "parts": parts, "encoded": encoded }),
                 );
             }
             PlannedAction::Skip(reason) => print_plan(
                 output,
                 &format!("skip {path} ({reason})"),
-                || serde_json::json!({ "action": "skip", "path": path.to_string(), "reason": reason }),
+                || json!({ "action": "skip", "path": path.to_string(), "reason": reason }),
             ),
             PlannedAction::Fail(failure) => {
                 failed += 1;
                 print_plan(
                     output,
                     &format!("fail {path} ({failure})"),
-                    || serde_json::json!({ "action": "fail", "path": path.to_string(), "failure": failure }),
+                    || json!({ "action": "fail", "path": path.to_string(), "failure": failure }),
                 );
             }
         }
@@ -69,9 +72,73 @@ pub(super) fn run(request: &UploadRequest, output: &OutputArgs) -> Result<ExitCo
     })
 }
 
+/// Prints what a run that changes nothing would do.
+pub(super) struct PlanMonitor {
+    bucket: String,
+    output: OutputArgs,
+}
+
+impl PlanMonitor {
+    pub(super) fn new(bucket: &str, output: &OutputArgs) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            output: output.clone(),
+        }
+    }
+
+    fn file(&self, record: &FileRecord) {
+        let FileRecord {
+            path,
+            key,
+            reason,
+            size_bytes,
+            ..
+        } = record;
+        match &record.outcome {
+            Outcome::Planned => print_plan(
+                &self.output,
+                &format!(
+                    "upload {path} to s3://{}/{key} ({reason}, {})",
+                    self.bucket,
+                    ByteSize(*size_bytes)
+                ),
+                || json!({ "action": "upload", "path": path, "key": key, "reason": reason, "size_bytes": size_bytes }),
+            ),
+            Outcome::Skipped { reason } => print_plan(
+                &self.output,
+                &format!("skip {path} ({reason})"),
+                || json!({ "action": "skip", "path": path, "reason": reason }),
+            ),
+            Outcome::Failed { failure } => print_plan(
+                &self.output,
+                &format!("fail {path} ({failure})"),
+                || json!({ "action": "fail", "path": path, "failure": failure }),
+            ),
+            Outcome::Done { .. } | Outcome::Unchanged { .. } | Outcome::Cancelled => {}
+        }
+    }
+}
+
+impl Monitor for PlanMonitor {
+    fn notify(&mut self, event: &Event) {
+        match event {
+            Event::File(record) => self.file(record),
+            Event::Deletion(record) => {
+                let DeletionRecord { key, size_bytes, .. } = &**record;
+                print_plan(
+                    &self.output,
+                    &format!("delete s3://{}/{key} ({})", self.bucket, ByteSize(*size_bytes)),
+                    || json!({ "action": "delete", "key": key, "size_bytes": size_bytes }),
+                );
+            }
+            Event::Discovered { .. } | Event::DiscoveryDone | Event::Sent { .. } | Event::Retry(_) => {}
+        }
+    }
+}
+
 fn print_plan(output: &OutputArgs, text: &str, value: impl FnOnce() -> serde_json::Value) {
     match output.output {
         OutputFormat::Text => printer::data(text),
-        OutputFormat::Json => json::line("plan", value()),
+        OutputFormat::Json => lines::line("plan", value()),
     }
 }

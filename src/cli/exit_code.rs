@@ -11,8 +11,9 @@ Exit codes:
    1  the run failed: configuration, credentials, server, aborted
    2  usage: arguments that make no sense
    3  finished, but some files could not be read, kept changing or failed
+   4  verification found differences
    6  refused by a guard: nothing was deleted
-  10  the bucket does not exist
+  10  the bucket does not exist, or nothing is stored at the prefix
   11  another run has the target in hand
  130  interrupted by Ctrl-C after a clean stop
  143  terminated by SIGTERM after a clean stop";
@@ -25,6 +26,7 @@ pub(super) enum ExitCode {
     Failed = 1,
     Usage = 2,
     Incomplete = 3,
+    Differs = 4,
     Refused = 6,
     NotFound = 10,
     Locked = 11,

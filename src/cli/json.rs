@@ -49,6 +49,7 @@ pub(super) fn event(event: &Event) {
         Event::Retry(notice) => line("retry", notice),
         Event::File(record) if matches!(record.outcome, Outcome::Failed { .. }) => line("error", record),
         Event::File(record) => line("file", record),
+        Event::Deletion(record) => line("delete", record),
         Event::Discovered { .. } | Event::DiscoveryDone | Event::Sent { .. } => {}
     }
 }
@@ -95,6 +96,9 @@ pub(super) fn mirror(summary: &MirrorSummary) {
             "bytes_deleted": deleted.bytes,
             "failed": deleted.failed,
         }),
+        Some(Deletion::Planned { objects, bytes }) => {
+            json!({ "planned": objects, "bytes_planned": bytes })
+        }
         Some(Deletion::Withheld(Withheld::Refused(why, flag))) => {
             json!({ "refused": why, "allow_with": flag })
         }

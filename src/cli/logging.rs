@@ -38,6 +38,9 @@ pub(super) fn file(record: &FileRecord) {
             tracing::info!(target: RUN, path, key, size_bytes, parts, ?elapsed, etag, "uploaded");
         }
         Outcome::Unchanged { .. } => tracing::info!(target: RUN, path, key, "unchanged"),
+        Outcome::Planned => {
+            tracing::info!(target: RUN, path, key, reason = %record.reason, "would be uploaded")
+        }
         Outcome::Skipped { reason } => tracing::info!(target: RUN, path, %reason, "skipped"),
         Outcome::Failed { failure } => tracing::info!(target: RUN, path, key, %failure, "failed"),
         Outcome::Cancelled => tracing::info!(target: RUN, path, key, "not tried"),

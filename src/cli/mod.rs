@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod bucket;
 mod choices;
+mod cleanup;
 mod cp;
 mod demo;
 mod demo_tree;
@@ -19,11 +20,14 @@ mod logging;
 mod output_args;
 mod printer;
 mod progress;
+mod read_args;
 mod report_file;
 mod run_output;
 mod serve;
 mod signals;
+mod state_args;
 mod sync;
+mod verify;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -49,6 +53,9 @@ enum Command {
     #[command(visible_aliases = ["put", "upload"])]
     Cp(Box<cp::CpArgs>),
     Sync(Box<sync::SyncArgs>),
+    #[command(visible_alias = "check")]
+    Verify(Box<verify::VerifyArgs>),
+    Cleanup(cleanup::CleanupArgs),
     Ls(bucket::LsArgs),
     Mb(bucket::MbArgs),
     Serve(serve::ServeArgs),
@@ -143,6 +150,8 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Cp(args) => cp::run(args, &cli.output),
         Command::Sync(args) => sync::run(args, &cli.output),
+        Command::Verify(args) => verify::run(args, &cli.output),
+        Command::Cleanup(args) => cleanup::run(args, &cli.output),
         Command::Ls(args) => bucket::list(args, &cli.output),
         Command::Mb(args) => bucket::make(args, &cli.output),
         Command::Serve(args) => serve::run(args, &cli.output),

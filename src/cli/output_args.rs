@@ -1,5 +1,6 @@
 //! What is printed, and where to: flags that every command takes.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -57,4 +58,12 @@ pub(super) struct OutputArgs {
     /// When to use colour; NO_COLOR is honoured
     #[arg(long, value_enum, default_value_t = ColorChoice::Auto, env = "S3HAUL_COLOR", global = true)]
     pub(super) color: ColorChoice,
+}
+
+impl OutputArgs {
+    /// Whether nothing is said when all is well: asked for, or nobody looks, as under cron.
+    pub(super) fn is_silent(&self) -> bool {
+        let is_watched = std::io::stdout().is_terminal() || std::io::stderr().is_terminal();
+        self.quiet || (self.verbose == 0 && !is_watched)
+    }
 }

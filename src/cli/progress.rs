@@ -71,7 +71,7 @@ impl Progress {
             }
             Event::DiscoveryDone => counts.all_found = true,
             Event::Sent { bytes } => counts.bytes_sent += bytes,
-            Event::Retry(_) => {}
+            Event::Retry(_) | Event::Deletion(_) => {}
             Event::File(record) => {
                 counts.files_ended += 1;
                 let others = counts.bytes_found.saturating_sub(record.expected_bytes);

@@ -4,7 +4,7 @@ use super::exit_code::ExitCode;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::progress::Progress;
 use super::{json, logging, printer};
-use crate::event::{Event, FileRecord, Outcome, UploadReason};
+use crate::event::{DeletionOutcome, Event, FileRecord, Outcome, UploadReason};
 use crate::pipeline::Monitor;
 use crate::report::{Ending, RunSummary};
 use crate::units::{ByteSize, grouped};
@@ -84,9 +84,15 @@ impl RunMonitor {
             Event::File(record) => match &record.outcome {
                 Outcome::Done { .. } => uploaded(record),
                 Outcome::Unchanged { .. } => format!("unchanged {}", record.path),
+                Outcome::Planned => return,
                 Outcome::Skipped { reason } => format!("skipped {}: {reason}", record.path),
                 Outcome::Failed { failure } => format!("failed {}: {failure}", record.path),
                 Outcome::Cancelled => format!("not tried {}", record.path),
+            },
+            Event::Deletion(record) => match &record.outcome {
+                DeletionOutcome::Done => format!("deleted {}, {}", record.key, ByteSize(record.size_bytes)),
+                DeletionOutcome::Planned => return,
+                DeletionOutcome::Failed { failure } => format!("not deleted {}: {failure}", record.key),
             },
             Event::Retry(notice) if self.output.verbose > 1 => format!(
                 "retry {} of {} {} in {:.1} s: {}",

@@ -2,21 +2,23 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 
 use super::args::{ObjectArgs, RunArgs, StoreArgs, TransferArgs, config};
+use super::dry_run::PlanMonitor;
 use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::run_output::{RunMonitor, print_summary};
+use super::state_args::StateArgs;
 use super::{embedded, json, logging, printer, signals};
 use crate::config::BucketPolicy;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::mirror::{
     ChangeRule, DeleteRules, Deletion, MaxDelete, MirrorRequest, MirrorSummary, Withheld, mirror,
 };
+use crate::pipeline::Effect;
 use crate::report::Ending;
 use crate::source::S3Url;
 use crate::units::{ByteSize, grouped, spoken};
@@ -55,6 +57,10 @@ pub(super) struct SyncArgs {
     #[arg(long, help_heading = "Changes")]
     ignore_existing: bool,
 
+    /// Print what would be uploaded and deleted, and why, and change nothing: files are looked at as far as needed
+    #[arg(short = 'n', long, visible_alias = "dryrun")]
+    dry_run: bool,
+
     #[command(flatten)]
     delete: DeleteArgs,
 
@@ -67,13 +73,8 @@ pub(super) struct SyncArgs {
     )]
     require_file: Option<PathBuf>,
 
-    /// Wait so long for another run of the same target, such as 10m [default: not at all]
-    #[arg(long, value_name = "TIME", help_heading = "Safety", value_parser = duration, env = "S3HAUL_WAIT_LOCK")]
-    wait_lock: Option<Duration>,
-
-    /// Directory for what is remembered of mirrors [default: s3haul below $XDG_STATE_HOME or ~/.local/state]
-    #[arg(long, value_name = "DIR", help_heading = "Safety", env = "S3HAUL_STATE_DIR")]
-    state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    state: StateArgs,
 
     #[command(flatten)]
     filter: FilterArgs,
@@ -121,6 +122,10 @@ struct DeleteArgs {
     /// Delete also when the source is on another device than last time
     #[arg(long, requires = "delete")]
     allow_other_device: bool,
+
+    /// Copy what is deleted to this prefix of the bucket before; what cannot be copied is not deleted
+    #[arg(long, value_name = "PREFIX", requires = "delete")]
+    backup_dir: Option<String>,
 }
 
 impl DeleteArgs {
@@ -130,34 +135,9 @@ impl DeleteArgs {
             allows_empty_source: self.allow_empty_source,
             allows_other_device: self.allow_other_device,
             deletes_excluded: self.delete_excluded,
+            backup_prefix: self.backup_dir.clone(),
         })
     }
-}
-
-/// A duration as people type it: `90s`, `10m`, `1h`.
-fn duration(text: &str) -> std::result::Result<Duration, String> {
-    let wrong = || format!("'{text}' is no duration; write it as 90s, 10m or 1h");
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(parsed).map_err(|_| wrong())
-}
-
-/// Where mirrors are remembered unless told otherwise.
-fn default_state() -> Result<PathBuf> {
-    let absolute = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_STATE_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".local/state")))
-        .map(|base| base.join("s3haul"))
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::Configuration,
-                "there is no home directory for what is remembered of mirrors",
-            )
-            .with_hint("name a directory with --state-dir DIR")
-        })
 }
 
 impl SyncArgs {
@@ -179,11 +159,11 @@ impl SyncArgs {
                 transfer,
                 &self.run,
             ),
+            effect: if self.dry_run { Effect::Plan } else { Effect::Apply },
             change: self.change(),
             delete: self.delete.rules(),
             required_file: self.require_file.clone(),
-            state_base: self.state_dir.clone().map_or_else(default_state, Ok)?,
-            lock_patience: self.wait_lock.unwrap_or_default(),
+            state: self.state.settings()?,
         })
     }
 
@@ -211,11 +191,19 @@ pub(super) fn run(args: &SyncArgs, output: &OutputArgs) -> Result<ExitCode> {
     let (store, _server) = embedded::settings(&args.store)?;
     request.config.store = args.run.with_engine(store);
     let cancel = signals::cancel_on_signals();
-    let mut monitor = RunMonitor::new(output);
     tracing::info!(target: logging::RUN, source = %request.source.display(), target = %request.target, "begins");
-    let outcome = mirror(&request, &cancel, &mut monitor);
-    monitor.finish();
-    let summary = outcome?;
+    let summary = if args.dry_run {
+        mirror(
+            &request,
+            &cancel,
+            &mut PlanMonitor::new(&request.target.bucket, output),
+        )?
+    } else {
+        let mut monitor = RunMonitor::new(output);
+        let outcome = mirror(&request, &cancel, &mut monitor);
+        monitor.finish();
+        outcome?
+    };
     tracing::info!(target: logging::RUN, totals = ?summary.run.totals, tally = ?summary.tally, "ends");
     let code = code(&summary);
     tell(&summary, code, output);
@@ -257,27 +245,26 @@ fn tell(summary: &MirrorSummary, code: ExitCode, output: &OutputArgs) {
                 printer::failure(&format!("'{key}' cannot be deleted: {failure}"));
             }
         }
-        None => {}
+        Some(Deletion::Planned { .. }) | None => {}
     }
 }
 
 /// What a mirror came to, in one line.
 fn headline(summary: &MirrorSummary) -> String {
     let (totals, tally) = (&summary.run.totals, &summary.tally);
+    let sized =
+        |what: &str, count: u64, bytes: u64| format!("{what} {} ({})", grouped(count), ByteSize(bytes));
     let mut pieces = vec![
-        format!(
-            "uploaded {} ({})",
-            grouped(totals.done),
-            ByteSize(totals.bytes_done)
-        ),
+        match totals.planned {
+            0 => sized("uploaded", totals.done, totals.bytes_done),
+            planned => sized("would upload", planned, totals.bytes_planned),
+        },
         format!("unchanged {}", grouped(tally.unchanged + totals.unchanged)),
     ];
-    if let Some(Deletion::Done(deleted)) = &summary.deletion {
-        pieces.push(format!(
-            "deleted {} ({})",
-            grouped(deleted.objects),
-            ByteSize(deleted.bytes)
-        ));
+    match &summary.deletion {
+        Some(Deletion::Done(deleted)) => pieces.push(sized("deleted", deleted.objects, deleted.bytes)),
+        Some(Deletion::Planned { objects, bytes }) => pieces.push(sized("would delete", *objects, *bytes)),
+        Some(Deletion::Withheld(_)) | None => {}
     }
     if tally.sheltered > 0 {
         pieces.push(format!(

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::decide::{ChangeRule, Decision, decide};
+use super::decide::{ChangeRule, Decision, decide, prove};
 use super::gone::Gone;
 use super::join::{Join, Joined, Keyed, Shelters};
 use super::state::{KnownObject, Stamp};
@@ -59,7 +59,7 @@ pub(super) struct Compared {
     /// What ended it before.
     pub(super) trouble: Option<Error>,
     /// Remembered, and neither in the source nor stored any more.
-    pub(super) forgotten: Vec<String>,
+    pub(super) forgotten: Gone,
     /// What the source does not have any more.
     pub(super) gone: Gone,
 }
@@ -130,20 +130,29 @@ impl Iterator for Files {
     }
 }
 
-type Known = Box<dyn Iterator<Item = Result<KnownObject, Error>> + Send>;
-type Stored = Box<dyn Iterator<Item = Result<ListedObject, Error>> + Send>;
+pub(super) type KnownObjects = Box<dyn Iterator<Item = Result<KnownObject, Error>> + Send>;
+pub(super) type StoredObjects = Box<dyn Iterator<Item = Result<ListedObject, Error>> + Send>;
+
+/// What a comparison is to find out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question {
+    /// What has changed.
+    Changed(ChangeRule),
+    /// What is not what is stored; of so many of 100 objects the content is read.
+    Differs { read_percent: f64 },
+}
 
 /// How to compare.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
-    pub(super) change: ChangeRule,
+    pub(super) question: Question,
     pub(super) deletes_excluded: bool,
     pub(super) follows_links: bool,
 }
 
 /// See the module. What it came to is in the [`Compared`] that it was made with.
 pub(super) struct Comparison {
-    join: Join<Files, Known, Stored>,
+    join: Join<Files, KnownObjects, StoredObjects>,
     aside: Arc<Mutex<Aside>>,
     rules: Rules,
     prefix: String,
@@ -156,10 +165,10 @@ impl Comparison {
     /// Compares what lies below `root` with what is `known` and `stored`, both in the order of keys.
     pub(super) fn new(
         (root, walk): (Root, Walk),
-        known: Known,
-        stored: Stored,
+        known: KnownObjects,
+        stored: StoredObjects,
         rules: Rules,
-        (compared, gone): (Arc<Mutex<Compared>>, Gone),
+        compared: Arc<Mutex<Compared>>,
     ) -> Self {
         let aside = Arc::<Mutex<Aside>>::default();
         let prefix = root.key.clone();
@@ -176,10 +185,7 @@ impl Comparison {
             rules,
             prefix,
             compared,
-            own: Compared {
-                gone,
-                ..Compared::default()
-            },
+            own: Compared::default(),
         }
     }
 
@@ -204,7 +210,9 @@ impl Comparison {
                 Ok(None)
             }
             (None, None) => {
-                self.own.forgotten.extend(known.map(|known| known.key));
+                if let Some(known) = known {
+                    self.own.forgotten.note(&known.key, 0)?;
+                }
                 Ok(None)
             }
         }
@@ -223,7 +231,13 @@ impl Comparison {
         };
         let known = known.map(|known| known.known);
         let stamp = Stamp::from(&identity);
-        let (reason, look) = match decide(self.rules.change, &stamp, known.as_ref(), stored.as_ref()) {
+        let decision = match self.rules.question {
+            Question::Changed(rule) => decide(rule, &stamp, known.as_ref(), stored.as_ref()),
+            Question::Differs { read_percent } => {
+                prove(&stamp, stored.as_ref(), fastrand::f64() * 100.0 < read_percent)
+            }
+        };
+        let (reason, look) = match decision {
             Decision::Unchanged => {
                 self.own.tally.unchanged += 1;
                 self.own.tally.bytes_unchanged += identity.size_bytes;

@@ -83,6 +83,15 @@ pub(super) fn decide(
     }
 }
 
+/// What has to be done to prove that a file of this `stamp` is what is `stored`; `reads`: by reading the object.
+pub(super) fn prove(stamp: &Stamp, stored: Option<&ListedObject>, reads: bool) -> Decision {
+    match stored {
+        None => Decision::Upload(UploadReason::New),
+        Some(stored) if stored.size_bytes != stamp.size_bytes => Decision::Upload(UploadReason::Size),
+        Some(_) => Decision::Look(UploadReason::Content, Look::Proof { reads }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

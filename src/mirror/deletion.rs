@@ -1,14 +1,17 @@
 //! Deletes what is gone, a thousand objects a request, and believes each answer for the one key that it is about.
 
+use std::io;
+
+use tokio_util::sync::CancellationToken;
+
 use super::gone::{Gone, GoneObject};
+use super::shelf::Shelf;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Failure;
-use crate::event::FailureKind;
-use crate::pipeline::connect;
+use crate::event::{DeletionOutcome, DeletionRecord, Failure, FailureKind};
+use crate::pipeline::connect_with;
 use crate::source::S3Url;
-use crate::store::{MAX_DELETED, explain};
-use tokio_util::sync::CancellationToken;
+use crate::store::{MAX_DELETED, ObjectStore, StoreResult, explain};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,52 +29,107 @@ pub struct Deleted {
 /// Failures that are kept with their reasons.
 const KEPT: usize = 1_000;
 
-/// Deletes all of `gone`, and tells `done` of each key that is.
+impl Deleted {
+    fn count(&mut self, record: &DeletionRecord) {
+        match &record.outcome {
+            DeletionOutcome::Planned => {}
+            DeletionOutcome::Done => {
+                self.objects += 1;
+                self.bytes += record.size_bytes;
+            }
+            DeletionOutcome::Failed { failure } => {
+                self.failed += 1;
+                if self.failures.len() < KEPT {
+                    self.failures.push((record.key.clone(), failure.clone()));
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn unreadable(error: io::Error) -> Error {
+    Error::new(ErrorKind::Internal, "what is to be deleted cannot be read back").with_source(error)
+}
+
+/// Deletes all of `gone`, after a copy to `shelf` if there is one, and tells `done` what became of each lot.
 ///
 /// # Errors
 /// The server cannot be asked any more, or what is gone cannot be read; what was deleted before stays deleted and was
 /// told.
 pub(super) fn delete(
     gone: Gone,
+    shelf: Option<&Shelf>,
     (config, target): (&Config, &S3Url),
     cancel: &CancellationToken,
-    mut done: impl FnMut(GoneObject),
+    mut done: impl FnMut(Vec<DeletionRecord>),
 ) -> Result<Deleted> {
-    let unreadable = |error: std::io::Error| {
-        Error::new(ErrorKind::Internal, "what is to be deleted cannot be read back").with_source(error)
-    };
-    let (host, connector, store) = connect(config, &target.bucket)?;
+    let connections = shelf.map_or(1, |_| Shelf::IN_FLIGHT);
+    let (host, connector, store) = connect_with(config, &target.bucket, connections)?;
     let mut gone = gone.read().map_err(unreadable)?;
     let mut deleted = Deleted::default();
     loop {
-        let lot: std::io::Result<Vec<GoneObject>> = gone.by_ref().take(MAX_DELETED).collect();
+        let lot: io::Result<Vec<GoneObject>> = gone.by_ref().take(MAX_DELETED).collect();
         let lot = lot.map_err(unreadable)?;
         if lot.is_empty() {
             return Ok(deleted);
         }
-        if cancel.is_cancelled() {
-            return Err(Error::new(ErrorKind::Interrupted, "stopped while deleting"));
-        }
-        let keys: Vec<String> = lot.iter().map(|object| object.key.clone()).collect();
-        let answers = host
-            .runtime
-            .block_on(store.delete_objects(&keys))
-            .map_err(|error| explain(&error, &target.bucket, &connector))?;
-        for (object, answer) in lot.into_iter().zip(answers) {
-            match answer {
-                Ok(()) => {
-                    deleted.objects += 1;
-                    deleted.bytes += object.size_bytes;
-                    done(object);
-                }
-                Err(error) => {
-                    deleted.failed += 1;
-                    if deleted.failures.len() < KEPT {
-                        let failure = Failure::new(FailureKind::Upload, error.to_string());
-                        deleted.failures.push((object.key, failure));
-                    }
+        let records = host.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped while deleting")),
+                records = remove(lot, shelf, store.as_ref()) => {
+                    records.map_err(|error| explain(&error, &target.bucket, &connector))
                 }
             }
+        })?;
+        records.iter().for_each(|record| deleted.count(record));
+        done(records);
+    }
+}
+
+/// What became of each object of `lot`. One that could not be copied away is not touched.
+async fn remove(
+    lot: Vec<GoneObject>,
+    shelf: Option<&Shelf>,
+    store: &dyn ObjectStore,
+) -> StoreResult<Vec<DeletionRecord>> {
+    let (mut records, lot) = match shelf {
+        None => (Vec::new(), lot),
+        Some(shelf) => {
+            let (safe, kept): (Vec<_>, Vec<_>) = shelf
+                .take(lot, store)
+                .await
+                .into_iter()
+                .partition(|(_, copied)| copied.is_ok());
+            let kept = kept
+                .into_iter()
+                .filter_map(|(object, copied)| Some(record(object, Err(copied.err()?))))
+                .collect();
+            (kept, safe.into_iter().map(|(object, _)| object).collect())
         }
+    };
+    if lot.is_empty() {
+        return Ok(records);
+    }
+    let keys: Vec<String> = lot.iter().map(|object| object.key.clone()).collect();
+    let answers = store.delete_objects(&keys).await?;
+    records.extend(
+        lot.into_iter()
+            .zip(answers)
+            .map(|(object, answer)| record(object, answer)),
+    );
+    Ok(records)
+}
+
+fn record(object: GoneObject, answer: StoreResult<()>) -> DeletionRecord {
+    DeletionRecord {
+        key: object.key,
+        size_bytes: object.size_bytes,
+        outcome: match answer {
+            Ok(()) => DeletionOutcome::Done,
+            Err(error) => DeletionOutcome::Failed {
+                failure: Failure::new(FailureKind::Upload, error.to_string()),
+            },
+        },
     }
 }

@@ -72,6 +72,8 @@ pub struct DeleteRules {
     pub allows_other_device: bool,
     /// Also what is excluded now.
     pub deletes_excluded: bool,
+    /// Prefix, in the same bucket, where a copy goes before an object is deleted.
+    pub backup_prefix: Option<String>,
 }
 
 /// What is known when everything has been compared and uploaded.
@@ -171,6 +173,7 @@ mod tests {
             allows_empty_source: true,
             allows_other_device: true,
             deletes_excluded: true,
+            backup_prefix: None,
         };
         assert_eq!(refused(&all, GOOD), None);
         for facts in [

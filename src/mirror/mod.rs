@@ -9,38 +9,45 @@ mod decide;
 mod deletion;
 mod gone;
 mod guard;
-mod home;
 mod join;
 mod listing;
+mod memory;
 mod recorder;
+mod shelf;
 mod state;
+mod verify;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{BucketPolicy, Config};
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{DeletionOutcome, DeletionRecord, Event};
 use crate::identity::FileIdentity;
-use crate::pipeline::{Entries, Input, Monitor, UploadRequest, connect, upload_entries};
+use crate::pipeline::{
+    Effect, Entries, Home, Input, Monitor, Resume, StateSettings, UploadRequest, upload_entries,
+};
 use crate::report::{Ending, RunSummary};
 use crate::source::{Filter, Root, RootKind, S3Url, Walk, resolve_roots};
 
-use self::compare::{Compared, Comparison, Rules};
+use self::compare::{Compared, Comparison, KnownObjects, Question, Rules};
+use self::deletion::unreadable;
 use self::gone::{Gone, GoneObject};
 use self::guard::{Facts, judge};
-use self::home::Home;
 use self::listing::Stored;
+use self::memory::Memory;
 use self::recorder::Recorder;
-use self::state::{Change, Origin, State};
+use self::shelf::Shelf;
+use self::state::Origin;
 
 pub use compare::Tally;
 pub use decide::ChangeRule;
 pub use deletion::Deleted;
 pub use guard::{DeleteRules, MaxDelete, Withheld};
+pub use verify::{Verification, VerifyRequest, verify};
 
 /// What to mirror, where to, and what may be deleted for it.
 #[derive(Clone, Debug)]
@@ -57,6 +64,8 @@ pub struct MirrorRequest {
     pub bucket_policy: BucketPolicy,
     /// How.
     pub config: Config,
+    /// Whether anything is done, or only told.
+    pub effect: Effect,
     /// What counts as a change.
     pub change: ChangeRule,
     /// Whether what is gone is deleted, and in spite of what; none when nothing is.
@@ -64,9 +73,7 @@ pub struct MirrorRequest {
     /// A file, relative to the source, without which the source is not what it should be.
     pub required_file: Option<PathBuf>,
     /// Where what is remembered of mirrors is kept.
-    pub state_base: PathBuf,
-    /// Time to wait for another run of the same target.
-    pub lock_patience: Duration,
+    pub state: StateSettings,
 }
 
 /// What became of what is gone.
@@ -74,6 +81,13 @@ pub struct MirrorRequest {
 pub enum Deletion {
     /// It was deleted, as far as the server let us.
     Done(Deleted),
+    /// So many objects and bytes would be deleted.
+    Planned {
+        /// Objects.
+        objects: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// Nothing was deleted.
     Withheld(Withheld),
 }
@@ -104,16 +118,10 @@ pub fn mirror(
     monitor: &mut dyn Monitor,
 ) -> Result<MirrorSummary> {
     request.config.validate()?;
-    let (root, identity) = source(request)?;
-    let (_, connector, _) = connect(&request.config, &request.target.bucket)?;
-    let home = Home::open(
-        &request.state_base,
-        &connector.endpoint(),
-        &request.target,
-        request.lock_patience,
-        cancel,
-    )?;
-    drop(connector);
+    let (root, identity) = source(&request.source, &request.target)?;
+    refuse_without(request.required_file.as_deref(), &request.source)?;
+    let shelf = request.shelf()?;
+    let home = Home::of_target(&request.state, &request.config, &request.target, cancel)?;
     refuse_state_inside(request, &home)?;
     let origin = Origin {
         host: host_name(),
@@ -121,41 +129,41 @@ pub fn mirror(
         device: identity.node().0,
     };
     let mut memory = Memory::open(&home, &origin);
-    let compared = Arc::<Mutex<Compared>>::default();
-    let entries = comparison(request, root, &memory, (cancel, &compared));
     let upload = upload_request(request, &home);
-    let mut recorder = Recorder::new(monitor, memory.state.clone());
-    let run = upload_entries(entries, &upload, cancel, &mut recorder)?;
-    memory.notes.extend(recorder.finish());
-    let compared = std::mem::take(&mut *compared.lock().unwrap_or_else(PoisonError::into_inner));
-    if let Some(trouble) = compared.trouble {
-        return Err(trouble);
-    }
-    memory.forget(&compared.forgotten);
-    let facts = Facts {
-        failures: run.totals.failed + run.totals.cancelled,
-        is_complete: compared.is_complete && run.ending == Ending::Finished,
-        files: compared.tally.files,
-        stored: compared.tally.stored,
-        gone: compared.tally.gone,
-        is_on_other_device: memory
-            .before
-            .as_ref()
-            .is_some_and(|before| before.device != origin.device),
+    let plans = request.effect == Effect::Plan;
+    let mut recorder = Recorder::new(monitor, memory.state.clone().filter(|_| !plans));
+    let way = Way {
+        rules: request.rules(),
+        effect: request.effect,
+        known: memory.objects(),
     };
+    let gone_through = go_through(root, way, &upload, cancel, &mut recorder);
+    memory.notes.extend(recorder.finish());
+    let (run, compared) = gone_through?;
+    let facts = facts(&run, &compared, memory.is_on_other_device(&origin));
     let rules = request.delete.as_ref();
-    if !facts.is_on_other_device || rules.is_some_and(|rules| rules.allows_other_device) {
-        memory.set_origin(&origin);
+    let verdict = rules.map(|rules| judge(rules, &facts));
+    if !plans {
+        let forgotten = compared.forgotten.read().map_err(unreadable)?;
+        memory.forget(forgotten.map(|gone| Ok(gone?.key)));
+        if !facts.is_on_other_device || rules.is_some_and(|rules| rules.allows_other_device) {
+            memory.set_origin(&origin);
+        }
     }
-    let deletion = match rules.map(|rules| judge(rules, &facts)) {
+    let deletion = match verdict {
         None => None,
         Some(Err(withheld)) => Some(Deletion::Withheld(withheld)),
-        Some(Ok(())) => Some(Deletion::Done(delete(
-            compared.gone,
-            request,
-            cancel,
-            &mut memory,
-        )?)),
+        Some(Ok(())) if plans => Some(tell_gone(compared.gone, monitor)?),
+        Some(Ok(())) => {
+            let gone = (compared.gone, shelf.as_ref());
+            Some(Deletion::Done(delete(
+                gone,
+                request,
+                cancel,
+                &mut memory,
+                monitor,
+            )?))
+        }
     };
     Ok(MirrorSummary {
         run,
@@ -165,68 +173,88 @@ pub fn mirror(
     })
 }
 
-/// What is remembered, as far as it can be.
-struct Memory {
-    state: Option<Arc<State>>,
-    /// Where the source was last time.
-    before: Option<Origin>,
-    notes: Vec<String>,
+/// How a source is gone through.
+struct Way {
+    rules: Rules,
+    effect: Effect,
+    known: KnownObjects,
 }
 
-impl Memory {
-    fn open(home: &Home, origin: &Origin) -> Self {
-        let path = home.state();
-        match State::open(&path, origin) {
-            Ok(opened) => Self {
-                state: Some(Arc::new(opened.state)),
-                before: opened.origin,
-                notes: opened
-                    .distrust
-                    .map(|why| {
-                        format!("what was remembered of this mirror does not count ({why}); it is made anew")
-                    })
-                    .into_iter()
-                    .collect(),
-            },
-            Err(error) => Self {
-                state: None,
-                before: None,
-                notes: vec![format!(
-                    "nothing is remembered of this mirror, because '{}' cannot be used ({error}); each run has to ask for each object",
-                    path.display()
-                )],
-            },
+/// Joins the source, what is known, and what is stored; uploads or looks at what comes of it.
+fn go_through(
+    root: Root,
+    way: Way,
+    upload: &UploadRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<(RunSummary, Compared)> {
+    let compared = Arc::<Mutex<Compared>>::default();
+    let walk = Walk::new(root.clone(), upload.filter.clone(), way.rules.follows_links);
+    let stored = Stored::new(upload.config.clone(), upload.target.clone(), cancel.clone());
+    let entries: Entries = Box::new(Comparison::new(
+        (root, walk),
+        way.known,
+        Box::new(stored),
+        way.rules,
+        compared.clone(),
+    ));
+    let run = upload_entries(entries, way.effect, upload, cancel, monitor)?;
+    let compared = std::mem::take(&mut *compared.lock().unwrap_or_else(PoisonError::into_inner));
+    match compared.trouble {
+        Some(trouble) => Err(trouble),
+        None => Ok((run, compared)),
+    }
+}
+
+fn facts(run: &RunSummary, compared: &Compared, is_on_other_device: bool) -> Facts {
+    Facts {
+        failures: run.totals.failed + run.totals.cancelled,
+        is_complete: compared.is_complete && run.ending == Ending::Finished,
+        files: compared.tally.files,
+        stored: compared.tally.stored,
+        gone: compared.tally.gone,
+        is_on_other_device,
+    }
+}
+
+/// Tells of everything that is gone, and counts it.
+fn tell_gone(gone: Gone, monitor: &mut dyn Monitor) -> Result<Deletion> {
+    let (mut objects, mut bytes) = (0, 0);
+    for object in gone.read().map_err(unreadable)? {
+        let GoneObject { key, size_bytes } = object.map_err(unreadable)?;
+        objects += 1;
+        bytes += size_bytes;
+        monitor.notify(&Event::Deletion(Box::new(DeletionRecord {
+            key,
+            size_bytes,
+            outcome: DeletionOutcome::Planned,
+        })));
+    }
+    Ok(Deletion::Planned { objects, bytes })
+}
+
+impl MirrorRequest {
+    fn rules(&self) -> Rules {
+        Rules {
+            question: Question::Changed(self.change),
+            deletes_excluded: self.delete.as_ref().is_some_and(|rules| rules.deletes_excluded),
+            follows_links: self.config.transfer.follow_symlinks,
         }
     }
 
-    fn note(&mut self, outcome: std::io::Result<()>) {
-        if let Err(error) = outcome {
-            self.notes
-                .push(format!("what was done cannot be remembered: {error}"));
-        }
-    }
-
-    fn set_origin(&mut self, origin: &Origin) {
-        if let Some(state) = self.state.clone() {
-            self.note(state.set_origin(origin));
-        }
-    }
-
-    fn forget(&mut self, keys: &[String]) {
-        if let Some(state) = self.state.clone().filter(|_| !keys.is_empty()) {
-            let changes: Vec<Change> = keys
-                .iter()
-                .map(|key| Change::Forget { key: key.clone() })
-                .collect();
-            self.note(state.apply(&changes));
-        }
+    fn shelf(&self) -> Result<Option<Shelf>> {
+        let prefix = self
+            .delete
+            .as_ref()
+            .and_then(|rules| rules.backup_prefix.as_deref());
+        prefix.map(|prefix| Shelf::new(prefix, &self.target)).transpose()
     }
 }
 
 /// The source as a root, and its state; a file or nothing is none.
-fn source(request: &MirrorRequest) -> Result<(Root, FileIdentity)> {
-    let roots = resolve_roots(std::slice::from_ref(&request.source), &request.target)?;
-    let shown = request.source.display();
+fn source(path: &Path, target: &S3Url) -> Result<(Root, FileIdentity)> {
+    let roots = resolve_roots(&[path.to_owned()], target)?;
+    let shown = path.display();
     let root = roots
         .into_iter()
         .find(|root| root.kind == RootKind::Directory)
@@ -241,17 +269,18 @@ fn source(request: &MirrorRequest) -> Result<(Root, FileIdentity)> {
         Error::new(ErrorKind::Source, format!("source '{shown}' cannot be read")).with_source(error)
     };
     let identity = FileIdentity::from(&fs::metadata(&root.path).map_err(unusable)?);
-    if let Some(required) = &request.required_file
-        && !root.path.join(required).exists()
-    {
-        return Err(Error::new(
-            ErrorKind::Refused,
-            format!("'{}' is not in source '{shown}'", required.display()),
-        )
-        .with_hint("look whether the disk is mounted; --require-file names the file that says so"));
-    }
     let path = fs::canonicalize(&root.path).map_err(unusable)?;
     Ok((Root { path, ..root }, identity))
+}
+
+/// Refuses a source without the file that says that it is what it should be.
+fn refuse_without(required: Option<&Path>, source: &Path) -> Result<()> {
+    let Some(missing) = required.filter(|required| !source.join(required).exists()) else {
+        return Ok(());
+    };
+    let message = format!("'{}' is not in source '{}'", missing.display(), source.display());
+    Err(Error::new(ErrorKind::Refused, message)
+        .with_hint("look whether the disk is mounted; --require-file names the file that says so"))
 }
 
 /// A source inside the state of its own mirror would change with every run.
@@ -271,42 +300,9 @@ fn refuse_state_inside(request: &MirrorRequest, home: &Home) -> Result<()> {
     .with_hint("name another directory with --state-dir DIR"))
 }
 
-fn comparison(
-    request: &MirrorRequest,
-    root: Root,
-    memory: &Memory,
-    (cancel, compared): (&CancellationToken, &Arc<Mutex<Compared>>),
-) -> Entries {
-    let follows_links = request.config.transfer.follow_symlinks;
-    let walk = Walk::new(root.clone(), request.filter.clone(), follows_links);
-    let known = memory.state.as_ref().and_then(|state| state.objects().ok());
-    // What cannot be read is not remembered.
-    let known = known
-        .into_iter()
-        .flatten()
-        .map_while(|object| object.ok().map(Ok));
-    let stored = Stored::new(request.config.clone(), request.target.clone(), cancel.clone());
-    let rules = Rules {
-        change: request.change,
-        deletes_excluded: request
-            .delete
-            .as_ref()
-            .is_some_and(|rules| rules.deletes_excluded),
-        follows_links,
-    };
-    Box::new(Comparison::new(
-        (root, walk),
-        Box::new(known),
-        Box::new(stored),
-        rules,
-        (compared.clone(), Gone::default()),
-    ))
-}
-
 fn upload_request(request: &MirrorRequest, home: &Home) -> UploadRequest {
     let mut own_outputs = request.own_outputs.clone();
-    own_outputs.push(home.state());
-    own_outputs.push(home.directory().join("lock"));
+    own_outputs.extend(home.files());
     let mut config = request.config.clone();
     config.transfer.keeps_identities = true;
     UploadRequest {
@@ -315,25 +311,31 @@ fn upload_request(request: &MirrorRequest, home: &Home) -> UploadRequest {
         filter: request.filter.clone(),
         own_outputs,
         bucket_policy: request.bucket_policy,
+        resume: (request.effect == Effect::Apply).then(|| Resume {
+            journal: home.journal(),
+            stays: false,
+        }),
         config,
     }
 }
 
 fn delete(
-    gone: Gone,
+    (gone, shelf): (Gone, Option<&Shelf>),
     request: &MirrorRequest,
     cancel: &CancellationToken,
     memory: &mut Memory,
+    monitor: &mut dyn Monitor,
 ) -> Result<Deleted> {
-    let mut forgotten = Vec::new();
-    let outcome = deletion::delete(
-        gone,
-        (&request.config, &request.target),
-        cancel,
-        |object: GoneObject| forgotten.push(object.key),
-    );
-    memory.forget(&forgotten);
-    outcome
+    deletion::delete(gone, shelf, (&request.config, &request.target), cancel, |lot| {
+        let deleted = lot
+            .iter()
+            .filter(|record| record.outcome == DeletionOutcome::Done)
+            .map(|record| Ok(record.key.clone()));
+        memory.forget(deleted);
+        for record in lot {
+            monitor.notify(&Event::Deletion(Box::new(record)));
+        }
+    })
 }
 
 /// What this machine is called.

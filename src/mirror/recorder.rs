@@ -8,7 +8,7 @@ use crate::event::{Event, FileRecord, Outcome};
 use crate::pipeline::Monitor;
 
 /// Changes that are written together.
-const LOT: usize = 4_096;
+pub(super) const LOT: usize = 4_096;
 /// A file that changed so shortly before it was read may change again without its times telling: file systems count in
 /// steps of up to two seconds.
 const RACY: Duration = Duration::from_secs(2);

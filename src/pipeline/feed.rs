@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::input::{PatientReader, own_outputs};
 use super::outlet::{Outlet, Way};
-use super::{Input, UploadRequest};
+use super::{Effect, Input, UploadRequest};
 use crate::config::{Attention, StrategyKind, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason, UploadReason};
@@ -46,6 +46,7 @@ pub(crate) type Entries = Box<dyn Iterator<Item = Wanted> + Send>;
 pub(super) struct Source {
     kind: Kind,
     transfer: TransferSettings,
+    effect: Effect,
     per_file: bool,
     sorts: bool,
 }
@@ -68,20 +69,26 @@ impl Source {
                 separator,
             } => Kind::Entries(from_list(request, base, (list.as_deref(), *separator), cancel)?),
         };
-        Ok(Self::new(kind, request))
+        Ok(Self::new(kind, Effect::Apply, request))
     }
 
     /// Entries that somebody else has found.
-    pub(super) fn of(entries: Entries, request: &UploadRequest) -> Self {
-        Self::new(Kind::Entries(entries), request)
+    pub(super) fn of(entries: Entries, effect: Effect, request: &UploadRequest) -> Self {
+        Self::new(Kind::Entries(entries), effect, request)
     }
 
-    fn new(kind: Kind, request: &UploadRequest) -> Self {
+    pub(super) fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    fn new(kind: Kind, effect: Effect, request: &UploadRequest) -> Self {
         let choice = Choice::new(&request.config);
         Self {
             kind,
             transfer: request.config.transfer.clone(),
-            per_file: choice.is_per_file(),
+            effect,
+            // Who sends nothing has no use for parts.
+            per_file: choice.is_per_file() || effect == Effect::Plan,
             // A list that is split beforehand is split as it was found.
             sorts: choice.strategy != StrategyKind::Chunked,
         }

@@ -4,50 +4,50 @@
 //! from a plain thread, never inside a runtime.
 
 mod batches;
+mod cleanup;
 mod connect;
 mod feed;
+mod home;
 mod input;
 mod mailbox;
 mod outcome;
 mod outlet;
+mod uploads;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{BucketPolicy, Config, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{DETAIL, Event};
+use crate::event::Event;
 use crate::queue;
 use crate::report::{Collector, RunSummary};
 use crate::source::{Filter, S3Url};
-use crate::store::{
-    Connector, Gate, RetryObserver, StoreResult, Throttle, abort_strays, check_bucket, first_contact,
-};
+use crate::store::{Connector, Gate, RetryObserver, Throttle, check_bucket, first_contact};
 use crate::strategy::{Choice, Clients, Evidence, Host, Strategy, StrategyContext, build};
-use crate::transfer::{EventSender, OpenUploads, RunContext, TransferShared};
+use crate::transfer::{EventSender, RunContext, TransferShared};
 use crate::usage;
 
 use self::batches::batch_limit;
 use self::input::own_outputs;
 use self::mailbox::mailbox;
 use self::outcome::{Ended, Started, phases, summarise};
+use self::uploads::{open_uploads, sweep};
 
+pub use cleanup::{Cleaned, cleanup};
 pub use connect::{connect, connect_with};
 pub(crate) use feed::{Entries, Wanted};
 pub use feed::{PlannedAction, PlannedFile, plan};
+pub use home::{Home, StateSettings};
 
 /// Tasks that may wait in the queue.
 const QUEUE_ITEMS: usize = 2_048;
 /// Memory that waiting tasks may take.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// Time that aborting what is left over may take.
-const SWEEP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where paths come from.
 #[derive(Clone, Debug)]
@@ -67,6 +67,15 @@ pub enum Input {
     Stdin,
 }
 
+/// How a run goes on with the multipart uploads of one that was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// Where they are written down. Nobody else may use it meanwhile: see [`Home`].
+    pub journal: PathBuf,
+    /// They are left to the next run also when this one is stopped in order; else they are aborted then.
+    pub stays: bool,
+}
+
 /// What to upload, and where to.
 #[derive(Clone, Debug)]
 pub struct UploadRequest {
@@ -80,6 +89,8 @@ pub struct UploadRequest {
     pub own_outputs: Vec<PathBuf>,
     /// Whether a missing bucket is made.
     pub bucket_policy: BucketPolicy,
+    /// How the next run goes on with multipart uploads that this one leaves; none when it does not.
+    pub resume: Option<Resume>,
     /// How.
     pub config: Config,
 }
@@ -93,6 +104,7 @@ impl UploadRequest {
             filter: Arc::default(),
             own_outputs: Vec::new(),
             bucket_policy: BucketPolicy::MustExist,
+            resume: None,
             config,
         }
     }
@@ -142,15 +154,26 @@ pub(crate) fn upload_by(
     run(strategy_of, source, request, &cancel, monitor)
 }
 
+/// Whether a run does what it finds to be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effect {
+    /// It does.
+    #[default]
+    Apply,
+    /// It looks, tells, and changes nothing.
+    Plan,
+}
+
 /// [`upload`] of what somebody else has found; what the request says of its input does not count.
 pub(crate) fn upload_entries(
     entries: Entries,
+    effect: Effect,
     request: &UploadRequest,
     cancel: &CancellationToken,
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
     request.config.validate()?;
-    let source = feed::Source::of(entries, request);
+    let source = feed::Source::of(entries, effect, request);
     run(build, source, request, &cancel.child_token(), monitor)
 }
 
@@ -175,8 +198,12 @@ fn run(
     }
     let started = Started::now();
     let (sender, events) = mailbox();
-    let (context, tasks) = prepare(request, &choice, cancel, sender)?;
-    let batch_limit = batch_limit(request, &context)?;
+    let effect = source.effect();
+    let (context, tasks) = prepare(request, (&choice, effect), cancel, sender)?;
+    let batch_limit = match effect {
+        Effect::Apply => batch_limit(request, &context)?,
+        Effect::Plan => None,
+    };
     let collector = Mutex::new(Collector::default());
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
@@ -218,7 +245,7 @@ fn run(
 /// Connects, checks the bucket, and puts together what the strategy needs.
 fn prepare(
     request: &UploadRequest,
-    choice: &Choice,
+    (choice, effect): (&Choice, Effect),
     cancel: &CancellationToken,
     events: EventSender,
 ) -> Result<(StrategyContext, queue::Sender<crate::transfer::Task>)> {
@@ -253,10 +280,11 @@ fn prepare(
     let run = RunContext {
         events,
         cancel: cancel.clone(),
-        open_uploads: Arc::new(OpenUploads::default()),
+        open_uploads: Arc::new(open_uploads(request)),
         fatal: Arc::default(),
         threshold_bytes: config.transfer.multipart_threshold.bytes(),
         part_bytes: config.transfer.part_size.bytes(),
+        plans: effect == Effect::Plan,
     };
     let attention = config.transfer.attention;
     let mut config = config.clone();
@@ -287,38 +315,5 @@ async fn unless_stopped<T>(cancel: &CancellationToken, work: impl Future<Output 
         biased;
         () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped before anything was sent")),
         outcome = work => outcome,
-    }
-}
-
-/// Aborts uploads that no worker could end: its process was killed, its thread panicked.
-fn sweep(context: &StrategyContext) {
-    let begun = context.run.open_uploads.take();
-    let unanswered = context.run.open_uploads.take_unanswered();
-    let left = begun.len() + unanswered.len();
-    if left == 0 {
-        return;
-    }
-    let store = context.clients.shared().as_ref();
-    let aborted = AtomicUsize::new(0);
-    let count = |outcome: StoreResult<()>| match outcome {
-        Ok(()) => _ = aborted.fetch_add(1, Ordering::Relaxed),
-        Err(error) => tracing::info!(target: DETAIL, %error, "an upload stays open"),
-    };
-    context.clients.host().runtime.block_on(async {
-        let aborts = begun
-            .iter()
-            .map(|(upload_id, key)| async { count(store.abort_multipart_upload(key, upload_id).await) });
-        let searches = unanswered
-            .iter()
-            .map(|(key, since)| async { count(abort_strays(store, key, None, *since).await) });
-        let all = futures::future::join(join_all(aborts), join_all(searches));
-        let _ = tokio::time::timeout(SWEEP_LIMIT, all).await;
-    });
-    let open = left - aborted.into_inner();
-    if open > 0 {
-        tracing::warn!(
-            open,
-            "multipart uploads stay open on the server because it cannot be asked to abort them"
-        );
     }
 }

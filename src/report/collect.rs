@@ -41,7 +41,7 @@ impl Collector {
             }
             Event::Retry(_) => self.totals.retries += 1,
             Event::File(record) => self.file(record),
-            Event::DiscoveryDone | Event::Sent { .. } => {}
+            Event::DiscoveryDone | Event::Sent { .. } | Event::Deletion(_) => {}
         }
     }
 
@@ -65,6 +65,10 @@ impl Collector {
                 let _ = self.service_micros.record(micros.max(1));
             }
             Outcome::Unchanged { .. } => self.totals.unchanged += 1,
+            Outcome::Planned => {
+                self.totals.planned += 1;
+                self.totals.bytes_planned += record.size_bytes;
+            }
             Outcome::Skipped { reason } => {
                 self.totals.skipped += 1;
                 *self.skipped_by_reason.entry(*reason).or_default() += 1;

@@ -31,6 +31,9 @@ pub struct Totals {
     /// In the bucket already, by a look at their content or at what the object carries.
     #[serde(default)]
     pub unchanged: u64,
+    /// Would be sent, if the run sent anything.
+    #[serde(default)]
+    pub planned: u64,
     /// Left out on purpose.
     pub skipped: u64,
     /// Not in the bucket.
@@ -39,6 +42,9 @@ pub struct Totals {
     pub cancelled: u64,
     /// Bytes of the files that are done.
     pub bytes_done: u64,
+    /// Bytes of the files that would be sent.
+    #[serde(default)]
+    pub bytes_planned: u64,
     /// Bytes of all files found.
     pub bytes_discovered: u64,
     /// Names whose keys are encodings.

@@ -57,6 +57,10 @@ pub enum StoreErrorKind {
     Tls,
     /// The local file could not be read while it was sent.
     LocalRead,
+    /// What was read could not be written here.
+    LocalWrite,
+    /// There is no space left where it is written.
+    LocalFull,
     /// The local file changed while it was sent; the server did not get all of it.
     LocalChange,
     /// Anything else: asking again would give the same answer.
@@ -112,6 +116,16 @@ impl StoreError {
         Self::new(kind, error.to_string())
     }
 
+    /// What came could not be written here.
+    pub(crate) fn local_write(error: &io::Error) -> Self {
+        use io::ErrorKind as Io;
+        let kind = match error.kind() {
+            Io::StorageFull | Io::QuotaExceeded => StoreErrorKind::LocalFull,
+            _ => StoreErrorKind::LocalWrite,
+        };
+        Self::new(kind, error.to_string())
+    }
+
     /// A page for people where S3 should have answered: a captive portal, a proxy, a web server.
     pub(super) fn html() -> Self {
         Self::new(StoreErrorKind::NotCredible, "the answer is an HTML page, not S3")
@@ -128,6 +142,7 @@ impl StoreError {
                 | StoreErrorKind::NoSuchBucket
                 | StoreErrorKind::WrongRegion
                 | StoreErrorKind::StorageFull
+                | StoreErrorKind::LocalFull
                 | StoreErrorKind::Tls
                 | StoreErrorKind::ClockSkew
         )

@@ -30,6 +30,7 @@ mod throttle;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -54,8 +55,8 @@ pub use throttle::{Gate, Throttle};
 /// The seam's result.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// Takes the bytes of an object piece by piece.
-pub type ByteSink<'a> = dyn for<'b> FnMut(&'b [u8]) + Send + 'a;
+/// Takes the bytes of an object piece by piece. Its error ends the reading, as [`StoreErrorKind::LocalWrite`].
+pub type ByteSink<'a> = dyn for<'b> FnMut(&'b [u8]) -> io::Result<()> + Send + 'a;
 
 /// A checksum as S3 writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,17 +183,57 @@ pub struct Stored {
     pub opaque_etag: bool,
 }
 
-/// What HEAD says about an object.
+/// Which bytes of an object to read.
+#[derive(Clone, Copy, Debug)]
+pub struct GetObject<'a> {
+    /// Object key.
+    pub key: &'a str,
+    /// The first byte and how many; none for all of them. How many must not be 0.
+    pub range: Option<(u64, u64)>,
+    /// Fail with [`StoreErrorKind::PreconditionFailed`] unless the object still has this ETag.
+    pub if_match: Option<&'a str>,
+}
+
+impl<'a> GetObject<'a> {
+    /// All bytes of the object at `key`.
+    pub fn whole(key: &'a str) -> Self {
+        Self {
+            key,
+            range: None,
+            if_match: None,
+        }
+    }
+}
+
+/// What HEAD or GET says about an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectHead {
     /// Bytes.
     pub size_bytes: u64,
     /// ETag without quotes.
     pub etag: String,
-    /// Checksum of the algorithm asked for, if the server keeps one.
-    pub checksum: Option<Checksum>,
+    /// Checksums that the server keeps.
+    pub checksums: Vec<Checksum>,
     /// User metadata.
     pub metadata: BTreeMap<String, String>,
+    /// When the server took it.
+    pub last_modified: Option<SystemTime>,
+}
+
+impl ObjectHead {
+    /// The checksum of `algorithm`, if the server keeps it.
+    pub fn checksum(&self, algorithm: ChecksumAlgorithm) -> Option<&Checksum> {
+        self.checksums
+            .iter()
+            .find(|checksum| checksum.algorithm == algorithm)
+    }
+
+    /// A checksum of the whole content, of whatever algorithm; none of parts whose lengths are not known.
+    pub fn whole_checksum(&self) -> Option<&Checksum> {
+        self.checksums
+            .iter()
+            .find(|checksum| !checksum.value.contains('-'))
+    }
 }
 
 /// Which objects to list.
@@ -237,6 +278,20 @@ pub struct ListPage {
 /// Most objects that one request can remove.
 pub const MAX_DELETED: usize = 1_000;
 
+/// A part of a multipart upload that is neither complete nor aborted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPart {
+    /// From 1.
+    pub number: u32,
+    /// ETag without quotes.
+    pub etag: String,
+    /// Bytes.
+    pub size_bytes: u64,
+}
+
+/// Largest object that one CopyObject can copy, in bytes: 5 GiB, by the limits of Amazon S3.
+pub const MAX_COPIED: u64 = 5 * 1024 * 1024 * 1024;
+
 /// A multipart upload that is neither complete nor aborted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenUpload {
@@ -262,10 +317,14 @@ pub trait ObjectStore: Send + Sync {
     async fn complete_multipart_upload(&self, request: &CompleteUpload) -> StoreResult<Stored>;
     /// Gives up an upload and frees its parts. An upload that is gone already is not an error.
     async fn abort_multipart_upload(&self, key: &str, upload_id: &str) -> StoreResult<()>;
-    /// Asks about an object, with the checksum of `algorithm` if the server keeps it.
-    async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead>;
-    /// Reads an object and hands each piece to `sink`; returns the number of bytes.
-    async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64>;
+    /// Asks about an object.
+    async fn head_object(&self, key: &str) -> StoreResult<ObjectHead>;
+    /// Reads bytes of an object and hands each piece to `sink`. The size that is returned is the number of bytes that
+    /// came. What fails behind the first of them is not tried again: the sink has seen some.
+    async fn get_object(&self, request: &GetObject<'_>, sink: &mut ByteSink<'_>) -> StoreResult<ObjectHead>;
+    /// Copies an object of `size_bytes` with what is stored beside its bytes; one beyond [`MAX_COPIED`] in parts, by more
+    /// than one request.
+    async fn copy_object(&self, from: &str, to: &str, size_bytes: u64) -> StoreResult<()>;
     /// One page of a listing.
     async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage>;
     /// Removes an object. One that is gone already is not an error.
@@ -273,8 +332,11 @@ pub trait ObjectStore: Send + Sync {
     /// Removes up to [`MAX_DELETED`] objects by one request. One answer for each of `keys`, in their order; what is gone
     /// already is no error.
     async fn delete_objects(&self, keys: &[String]) -> StoreResult<Vec<StoreResult<()>>>;
-    /// The first page of open multipart uploads of keys that begin with `prefix`.
+    /// All open multipart uploads of keys that begin with `prefix`, page by page. MinIO knows a prefix only if it is empty
+    /// or a whole key.
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>>;
+    /// All parts that an upload has, page by page, in rising order.
+    async fn list_parts(&self, key: &str, upload_id: &str) -> StoreResult<Vec<StoredPart>>;
     /// Whether the bucket exists and these credentials see it.
     async fn head_bucket(&self) -> StoreResult<()>;
     /// Makes the bucket; one that is ours already is not an error.

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 
 use super::{
-    ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
-    Payload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    ByteSink, CompleteUpload, CreateUpload, GetObject, ListPage, ListRequest, ObjectHead, ObjectStore,
+    OpenUpload, Payload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
 };
-use crate::config::ChecksumAlgorithm;
 
 /// Names for multipart uploads, unique in this process.
 static UPLOAD_IDS: AtomicU64 = AtomicU64::new(1);
@@ -57,12 +56,16 @@ impl ObjectStore for NullStore {
         Ok(())
     }
 
-    async fn head_object(&self, key: &str, _algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead> {
+    async fn head_object(&self, key: &str) -> StoreResult<ObjectHead> {
         Err(nothing_here(key))
     }
 
-    async fn read_object(&self, key: &str, _sink: &mut ByteSink<'_>) -> StoreResult<u64> {
-        Err(nothing_here(key))
+    async fn get_object(&self, request: &GetObject<'_>, _sink: &mut ByteSink<'_>) -> StoreResult<ObjectHead> {
+        Err(nothing_here(request.key))
+    }
+
+    async fn copy_object(&self, from: &str, _to: &str, _size_bytes: u64) -> StoreResult<()> {
+        Err(nothing_here(from))
     }
 
     async fn list_objects(&self, _request: &ListRequest<'_>) -> StoreResult<ListPage> {
@@ -78,6 +81,10 @@ impl ObjectStore for NullStore {
     }
 
     async fn list_multipart_uploads(&self, _prefix: &str) -> StoreResult<Vec<OpenUpload>> {
+        Ok(Vec::new())
+    }
+
+    async fn list_parts(&self, _key: &str, _upload_id: &str) -> StoreResult<Vec<StoredPart>> {
         Ok(Vec::new())
     }
 

@@ -12,10 +12,11 @@ use async_trait::async_trait;
 
 use super::pace::{Pace, jittered};
 use super::{
-    ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
-    PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart, abort_strays,
+    ByteSink, CompleteUpload, CreateUpload, GetObject, ListPage, ListRequest, ObjectHead, ObjectStore,
+    OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
+    abort_strays,
 };
-use crate::config::{ChecksumAlgorithm, DEFAULT_RETRIES, RetrySettings};
+use crate::config::{DEFAULT_RETRIES, RetrySettings};
 use crate::event::{DETAIL, RetryNotice};
 
 /// Hears of every request that will be tried again.
@@ -188,7 +189,7 @@ impl ObjectStore for Retrying {
             .await;
         if in_doubt.into_inner() {
             let known = outcome.as_deref().ok();
-            let clean_up = abort_strays(self, &request.key, known, started);
+            let clean_up = abort_strays(self, &request.key, known, started.elapsed());
             let cleaned = tokio::time::timeout(CLEAN_UP_LIMIT, clean_up).await;
             if !matches!(cleaned, Ok(Ok(()))) {
                 tracing::info!(target: DETAIL, key = request.key, ?cleaned, "an upload may stay open on the server");
@@ -224,14 +225,37 @@ impl ObjectStore for Retrying {
         .await
     }
 
-    async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead> {
-        self.run("HeadObject", key, |store| store.head_object(key, algorithm))
-            .await
+    async fn head_object(&self, key: &str) -> StoreResult<ObjectHead> {
+        self.run("HeadObject", key, |store| store.head_object(key)).await
     }
 
-    async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64> {
-        // Not tried again here: the sink has seen some of the bytes. The caller starts anew.
-        self.inner.read_object(key, sink).await
+    async fn get_object(&self, request: &GetObject<'_>, sink: &mut ByteSink<'_>) -> StoreResult<ObjectHead> {
+        // What has not seen a byte can be tried again here; with what has, the caller goes on from where it is.
+        let came = AtomicBool::new(false);
+        let sink = tokio::sync::Mutex::new(sink);
+        let outcome = self
+            .run("GetObject", request.key, |store| async {
+                let mut sink = sink.lock().await;
+                let outcome = store
+                    .get_object(request, &mut |bytes| {
+                        came.store(true, Ordering::Relaxed);
+                        sink(bytes)
+                    })
+                    .await;
+                match outcome {
+                    Err(error) if came.load(Ordering::Relaxed) => Ok(Err(error)),
+                    outcome => outcome.map(Ok),
+                }
+            })
+            .await;
+        outcome.flatten()
+    }
+
+    async fn copy_object(&self, from: &str, to: &str, size_bytes: u64) -> StoreResult<()> {
+        self.run("CopyObject", from, |store| {
+            store.copy_object(from, to, size_bytes)
+        })
+        .await
     }
 
     async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage> {
@@ -257,6 +281,11 @@ impl ObjectStore for Retrying {
             store.list_multipart_uploads(prefix)
         })
         .await
+    }
+
+    async fn list_parts(&self, key: &str, upload_id: &str) -> StoreResult<Vec<StoredPart>> {
+        self.run("ListParts", key, |store| store.list_parts(key, upload_id))
+            .await
     }
 
     async fn head_bucket(&self) -> StoreResult<()> {

@@ -144,11 +144,7 @@ pub(super) fn directory_of<'a>(keys: impl Iterator<Item = &'a str>) -> &'a str {
 }
 
 /// For each of `packed`: whether the bucket lists it with this size and this MD5.
-pub(super) async fn are_stored(
-    store: &dyn ObjectStore,
-    algorithm: ChecksumAlgorithm,
-    packed: &[Packed],
-) -> StoreResult<Vec<bool>> {
+pub(super) async fn are_stored(store: &dyn ObjectStore, packed: &[Packed]) -> StoreResult<Vec<bool>> {
     let mut order: Vec<usize> = (0..packed.len()).collect();
     order.sort_unstable_by(|a, b| packed[*a].key.cmp(&packed[*b].key));
     let mut found = vec![false; packed.len()];
@@ -183,7 +179,7 @@ pub(super) async fn are_stored(
     }
     for index in left {
         // What cannot be found out goes again, which costs less than being wrong.
-        let head = store.head_object(&packed[*index].key, algorithm).await;
+        let head = store.head_object(&packed[*index].key).await;
         found[*index] = head.is_ok_and(|head| packed[*index].is(head.size_bytes, &head.etag));
     }
     Ok(found)

@@ -41,7 +41,7 @@ impl LocalSteps {
             self.shared.give_up_batches(&error.to_string());
             return Ok(StepDone::Batch(outcomes));
         }
-        let found = match are_stored(self.store.as_ref(), self.shared.settings.checksum, &packed).await {
+        let found = match are_stored(self.store.as_ref(), &packed).await {
             Ok(found) => found,
             Err(error) if error.is_fatal() => return Err(error.into()),
             Err(error) => {

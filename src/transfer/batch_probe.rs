@@ -58,10 +58,10 @@ async fn try_out(
             Ok(Some(error.to_string()))
         };
     }
-    if are_stored(store, algorithm, &packed).await? != [true, true] {
+    if are_stored(store, &packed).await? != [true, true] {
         return no("the server keeps archives as they are");
     }
-    let head = store.head_object(&names[0], algorithm).await?;
+    let head = store.head_object(&names[0]).await?;
     if head.metadata.get("mtime").map(String::as_str) != Some(MTIME) {
         return no("the server takes archives apart, but loses the files' modification times");
     }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::drive_batch::drive_batch;
 use super::drive_file::{drive_file, upload_whole};
 use super::file::settle_time;
-use super::multipart::{Ending, Upload};
+use super::multipart::{Ending, Start, Upload};
 use super::open_uploads::OpenUploads;
 use super::step::{
     Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps, run_unless_cancelled,
@@ -37,6 +37,8 @@ pub struct RunContext {
     pub threshold_bytes: u64,
     /// Bytes of a part.
     pub part_bytes: u64,
+    /// Nothing is sent: files are looked at, and what would be is told.
+    pub plans: bool,
 }
 
 impl RunContext {
@@ -85,11 +87,11 @@ async fn send_part(
     steps: &dyn Steps,
     context: &RunContext,
 ) -> Result<PartDone, StepError> {
-    let begun = upload
-        .begun
+    let start = upload
+        .start
         .get_or_init(|| begin(&upload.object, upload.plan, steps, context))
-        .await
-        .clone()?;
+        .await;
+    let Start { begun, sent } = start.as_ref().map_err(StepError::clone)?;
     let (object, offset, length) = match (body, upload.plan) {
         (Some(body), _) => {
             let length = body.length();
@@ -105,57 +107,85 @@ async fn send_part(
         }
         (None, None) => return Err(lost("a part without bytes")),
     };
-    part(
-        Step::Part {
-            object,
-            begun,
-            number,
-            offset,
-            length,
-        },
-        steps,
-        context,
-    )
-    .await
+    let step = Step::Part {
+        object,
+        begun: begun.clone(),
+        number,
+        offset,
+        length,
+        sent: earlier_part(sent, number, length),
+    };
+    part(step, &begun.upload_id, steps, context).await
 }
 
-/// Begins an upload; one whose file has another size than planned is a changed file.
+/// What an earlier run sent as this part, if it can be the same.
+pub(super) fn earlier_part(sent: &[PartDone], number: u32, length: u64) -> Option<Box<PartDone>> {
+    let part = sent.iter().find(|part| part.part.number == number)?;
+    (part.length == length).then(|| Box::new(part.clone()))
+}
+
+/// Begins an upload, or goes on with that of an earlier run; one whose file has another size than planned is a changed
+/// file.
 pub(super) async fn begin(
     object: &Arc<ObjectSpec>,
     plan: Option<PartPlan>,
     steps: &dyn Steps,
     context: &RunContext,
-) -> Result<Begun, StepError> {
-    let step = Step::Begin {
-        object: object.clone(),
-    };
+) -> Result<Start, StepError> {
     if context.cancel.is_cancelled() {
         return Err(StepError::Cancelled);
     }
-    context.open_uploads.asked(&object.key);
-    let outcome = context.run(steps, step).await;
-    if let Ok(StepDone::Begun(begun)) = &outcome {
-        context.open_uploads.add(&begun.upload_id, &object.key);
-    }
-    if !matches!(&outcome, Err(trouble) if trouble.lost_its_answer()) {
-        context.open_uploads.answered(&object.key);
-    }
-    let StepDone::Begun(begun) = outcome? else {
-        return Err(lost("an answer to another step"));
+    let (uploads, key) = (&context.open_uploads, &object.key);
+    let earlier = uploads.take_earlier(key);
+    let earlier_id = earlier.as_ref().map(|earlier| earlier.upload_id.clone());
+    let step = Step::Begin {
+        object: object.clone(),
+        earlier: earlier.filter(|earlier| uploads.fits(earlier)),
     };
-    match (plan, &begun.identity) {
+    uploads.asked(key);
+    let outcome = context.run(steps, step).await;
+    let start = match outcome {
+        Ok(StepDone::Begun(begun)) => {
+            uploads.add(&begun, key);
+            if let Some(upload_id) = earlier_id {
+                abort(&upload_id, key, steps, context).await;
+            }
+            Start {
+                begun,
+                sent: Vec::new(),
+            }
+        }
+        Ok(StepDone::Resumed(begun, sent)) => {
+            uploads.add_earlier(&begun, key);
+            Start { begun, sent }
+        }
+        Ok(_) => return Err(lost("an answer to another step")),
+        Err(trouble) => {
+            if !trouble.lost_its_answer() {
+                uploads.refused(key);
+            }
+            return Err(trouble);
+        }
+    };
+    match (plan, &start.begun.identity) {
         (Some(plan), Some(identity)) if identity.size_bytes != plan.size_bytes() => {
-            abort(&begun, &object.key, steps, context).await;
+            abort(&start.begun.upload_id, key, steps, context).await;
             Err(StepError::Changed)
         }
-        _ => Ok(begun),
+        _ => Ok(start),
     }
 }
 
-pub(super) async fn part(step: Step, steps: &dyn Steps, context: &RunContext) -> Result<PartDone, StepError> {
+pub(super) async fn part(
+    step: Step,
+    upload_id: &str,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<PartDone, StepError> {
     let StepDone::Part(done) = context.run(steps, step).await? else {
         return Err(lost("an answer to another step"));
     };
+    context.open_uploads.stored(upload_id, &done);
     context.events.send(Event::Sent { bytes: done.length });
     Ok(done)
 }
@@ -169,7 +199,8 @@ pub(super) fn lost(what: &str) -> StepError {
 
 /// Ends an upload whose parts are all settled.
 async fn end(upload: &Upload, ending: Ending, steps: &dyn Steps, context: &RunContext, worker: WorkerId) {
-    let begun = upload.begun.get().and_then(|begun| begun.as_ref().ok());
+    let start = upload.start.get().and_then(|start| start.as_ref().ok());
+    let begun = start.map(|start| &start.begun);
     match ending {
         Ending::Complete { parts, mut ticket } => {
             ticket.note(|record| {
@@ -185,7 +216,7 @@ async fn end(upload: &Upload, ending: Ending, steps: &dyn Steps, context: &RunCo
         Ending::GiveUp { trouble, mut ticket } => {
             ticket.note(|record| record.worker = worker);
             if let Some(begun) = begun {
-                abort(begun, &upload.object.key, steps, context).await;
+                give_up(begun, &upload.object.key, steps, context).await;
             }
             conclude(upload, Err(trouble), ticket, steps, context).await;
         }
@@ -230,18 +261,27 @@ pub(super) async fn finish(
         }
         Ok(_) => Err(lost("an answer to another step")),
         Err(trouble) => {
-            abort(begun, &key, steps, context).await;
+            give_up(begun, &key, steps, context).await;
             Err(trouble)
         }
     }
 }
 
-/// Gives an upload up, also when the run is cancelled. What cannot be aborted now stays in
+/// Gives an upload up, unless the run is stopped and the next one can go on with it.
+pub(super) async fn give_up(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext) {
+    let goes_on = context.cancel.is_cancelled() && context.open_uploads.stay();
+    // A stream cannot be read again.
+    if !goes_on || begun.identity.is_none() {
+        abort(&begun.upload_id, key, steps, context).await;
+    }
+}
+
+/// Aborts an upload, also when the run is cancelled. What cannot be aborted now stays in
 /// [`OpenUploads`] for the end of the run.
-pub(super) async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext) {
+async fn abort(upload_id: &str, key: &str, steps: &dyn Steps, context: &RunContext) {
     let step = Step::Abort {
         key: key.to_owned(),
-        upload_id: begun.upload_id.clone(),
+        upload_id: upload_id.to_owned(),
     };
     let limit = if context.cancel.is_cancelled() {
         ABORT_LIMIT_AT_THE_END
@@ -249,7 +289,7 @@ pub(super) async fn abort(begun: &Begun, key: &str, steps: &dyn Steps, context: 
         ABORT_LIMIT
     };
     match tokio::time::timeout(limit, steps.run(step)).await {
-        Ok(Ok(_)) => context.open_uploads.remove(&begun.upload_id),
+        Ok(Ok(_)) => context.open_uploads.remove(upload_id),
         outcome => tracing::info!(target: DETAIL,
             key,
             ?outcome,

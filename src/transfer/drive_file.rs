@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::drive::{RunContext, abort, begin, finish, lost, part, settle};
+use super::drive::{RunContext, begin, earlier_part, finish, give_up, lost, part, settle};
 use super::file::settle_time;
-use super::step::{Begun, Done, PartDone, Step, StepDone, StepError, Steps};
+use super::look::Look;
+use super::multipart::Start;
+use super::step::{Done, PartDone, Step, StepDone, StepError, Steps};
 use super::task::{Content, FileTask, ObjectSpec, Task, parts};
 use super::ticket::Ticket;
 use crate::event::{Failure, FailureKind, Outcome, WorkerId};
@@ -30,21 +32,45 @@ pub(super) async fn drive_file(
     file.ticket.start();
     file.ticket.note(|record| record.worker = worker);
     if let Some(look) = file.look.take() {
-        let step = Step::Look {
-            object: file.object.clone(),
-            look,
-        };
         // Boxed: those that are looked at are few, and large.
-        match Box::pin(context.run(steps, step)).await {
-            Ok(StepDone::Same(done)) => return settle_unchanged(done, file.ticket),
-            Ok(StepDone::Different) => {}
-            Ok(_) => return settle(Err(lost("an answer to another step")), file.ticket, context),
+        match Box::pin(look_at(&file.object, look, steps, context)).await {
+            Ok(Some(done)) => return settle_unchanged(done, file.ticket),
+            Ok(None) => {}
             // What cannot be looked at now may be sent all the same, and has its tries then.
-            Err(StepError::Changed | StepError::Restart(_)) => {}
+            Err(StepError::Changed | StepError::Restart(_)) if !context.plans => {}
             Err(trouble) => return settle(Err(trouble), file.ticket, context),
         }
     }
+    if context.plans {
+        return file.ticket.settle(Outcome::Planned);
+    }
     upload_whole(file, 1, steps, context).await;
+}
+
+/// What is stored already; none when that is something else. A file that changes meanwhile is looked at again.
+async fn look_at(
+    object: &Arc<ObjectSpec>,
+    look: Box<Look>,
+    steps: &dyn Steps,
+    context: &RunContext,
+) -> Result<Option<Done>, StepError> {
+    let mut attempt = 1;
+    loop {
+        let step = Step::Look {
+            object: object.clone(),
+            look: look.clone(),
+        };
+        match context.run(steps, step).await {
+            Ok(StepDone::Same(done)) => return Ok(Some(done)),
+            Ok(StepDone::Different) => return Ok(None),
+            Ok(_) => return Err(lost("an answer to another step")),
+            Err(StepError::Changed) if context.plans && attempt < MAX_ATTEMPTS => {
+                tokio::time::sleep(settle_time(attempt)).await;
+                attempt += 1;
+            }
+            Err(trouble) => return Err(trouble),
+        }
+    }
 }
 
 fn settle_unchanged(done: Done, mut ticket: Ticket) {
@@ -149,25 +175,26 @@ async fn by_parts(
     steps: &dyn Steps,
     context: &RunContext,
 ) -> Result<Done, StepError> {
-    let begun = begin(object, None, steps, context).await?;
+    let start = begin(object, None, steps, context).await?;
+    let begun = &start.begun;
     let size_bytes = begun
         .identity
         .map_or(object.size_bytes, |identity| identity.size_bytes);
-    let sent = send_all_parts(object, &begun, size_bytes, steps, context).await;
+    let sent = send_all_parts(object, &start, size_bytes, steps, context).await;
     let parts = match sent {
         Ok(parts) => parts,
         Err(trouble) => {
-            abort(&begun, &object.key, steps, context).await;
+            give_up(begun, &object.key, steps, context).await;
             return Err(trouble);
         }
     };
     ticket.note(|record| record.parts = u32::try_from(parts.len()).unwrap_or(u32::MAX));
-    finish(object.clone(), &begun, parts, steps, context).await
+    finish(object.clone(), begun, parts, steps, context).await
 }
 
 async fn send_all_parts(
     object: &Arc<ObjectSpec>,
-    begun: &Begun,
+    Start { begun, sent }: &Start,
     size_bytes: u64,
     steps: &dyn Steps,
     context: &RunContext,
@@ -182,8 +209,9 @@ async fn send_all_parts(
             number,
             offset,
             length,
+            sent: earlier_part(sent, number, length),
         };
-        parts.push(part(step, steps, context).await?);
+        parts.push(part(step, &begun.upload_id, steps, context).await?);
     }
     Ok(parts)
 }

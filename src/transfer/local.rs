@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::file::{self, ReadTrouble};
+use super::journal::Earlier;
 use super::shared::{SENDING_HOLDS_BYTES, TransferShared};
 use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
 use super::task::{Content, ObjectSpec};
@@ -131,7 +132,7 @@ impl LocalSteps {
         if !self.shared.settings.if_none_match {
             return Ok(());
         }
-        match self.store.head_object(key, self.shared.settings.checksum).await {
+        match self.store.head_object(key).await {
             Ok(_) => Err(StepError::Exists),
             Err(error) if error.kind == StoreErrorKind::NoSuchKey => Ok(()),
             Err(error) => Err(error.into()),
@@ -158,13 +159,10 @@ impl LocalSteps {
     }
 
     async fn stored_by_head(&self, expected: &Expected<'_>) -> Result<Stored, StepError> {
-        let head = self
-            .store
-            .head_object(expected.key, expected.checksum.algorithm)
-            .await?;
+        let head = self.store.head_object(expected.key).await?;
         Ok(Stored {
+            checksum: head.checksum(expected.checksum.algorithm).cloned(),
             etag: head.etag,
-            checksum: head.checksum,
             opaque_etag: true,
         })
     }
@@ -188,11 +186,19 @@ impl LocalSteps {
         }))
     }
 
-    async fn begin(&self, object: &ObjectSpec) -> Result<StepDone, StepError> {
+    async fn begin(&self, object: &ObjectSpec, earlier: Option<Box<Earlier>>) -> Result<StepDone, StepError> {
         let identity = match &object.content {
             Content::Path(path) => Some(self.shared.open(path)?.1),
             Content::Held(_) => None,
         };
+        let earlier = earlier.filter(|earlier| identity == Some(earlier.identity));
+        if let Some(earlier) = earlier {
+            let sent = self.parts_of(&object.key, &earlier).await?;
+            if !sent.is_empty() {
+                let upload_id = earlier.upload_id;
+                return Ok(StepDone::Resumed(Begun { upload_id, identity }, sent));
+            }
+        }
         self.refuse_existing(&object.key).await?;
         let request = CreateUpload {
             key: object.key.clone(),
@@ -203,12 +209,30 @@ impl LocalSteps {
         Ok(StepDone::Begun(Begun { upload_id, identity }))
     }
 
+    /// The parts of an earlier upload that the server still has as it confirmed them.
+    async fn parts_of(&self, key: &str, earlier: &Earlier) -> Result<Vec<PartDone>, StepError> {
+        let stored = match self.store.list_parts(key, &earlier.upload_id).await {
+            Ok(stored) => stored,
+            Err(error) if error.kind == StoreErrorKind::NoSuchUpload => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let is_there = |part: &&PartDone| {
+            stored.iter().any(|stored| {
+                stored.number == part.part.number
+                    && stored.size_bytes == part.length
+                    && stored.etag.eq_ignore_ascii_case(&part.part.etag)
+            })
+        };
+        Ok(earlier.parts.iter().filter(is_there).cloned().collect())
+    }
+
     async fn part(
         &self,
         object: &ObjectSpec,
         begun: &Begun,
         number: u32,
         (offset, length): (u64, u64),
+        sent: Option<Box<PartDone>>,
     ) -> Result<StepDone, StepError> {
         let (body, _held) = match &object.content {
             Content::Held(body) => (body.clone(), None),
@@ -235,6 +259,11 @@ impl LocalSteps {
             // The ETags of all parts are compared when the object is put together.
             payload: Payload::new(body, self.shared.settings.checksum),
         };
+        if let Some(sent) = sent
+            && request.payload.sums()?.checksum == sent.part.checksum
+        {
+            return Ok(StepDone::Part(*sent));
+        }
         let stored = self.store.upload_part(&request).await.map_err(lost_upload)?;
         let part = CompletedPart {
             number,
@@ -335,14 +364,15 @@ impl Steps for LocalSteps {
             Step::Look { object, look } => self.look(&object, &look).await,
             Step::Put { object, at_once } => self.put(&object, at_once).await,
             Step::Batch { objects } => self.batch(&objects).await,
-            Step::Begin { object } => self.begin(&object).await,
+            Step::Begin { object, earlier } => self.begin(&object, earlier).await,
             Step::Part {
                 object,
                 begun,
                 number,
                 offset,
                 length,
-            } => self.part(&object, &begun, number, (offset, length)).await,
+                sent,
+            } => self.part(&object, &begun, number, (offset, length), sent).await,
             Step::Finish { object, begun, parts } => self.finish(&object, &begun, parts).await,
             Step::Abort { key, upload_id } => {
                 self.store.abort_multipart_upload(&key, &upload_id).await?;

@@ -11,6 +11,7 @@ mod drive;
 mod drive_batch;
 mod drive_file;
 mod file;
+mod journal;
 mod local;
 mod look;
 mod multipart;
@@ -24,6 +25,7 @@ mod verify;
 
 pub use batch_probe::probe_batches;
 pub use drive::{RunContext, drive};
+pub use journal::Earlier;
 pub use local::LocalSteps;
 pub use look::Look;
 pub use open_uploads::OpenUploads;

@@ -26,8 +26,16 @@ pub(super) struct Upload {
     pub(super) object: Arc<ObjectSpec>,
     /// None for a stream, whose parts carry their bytes.
     pub(super) plan: Option<PartPlan>,
-    pub(super) begun: OnceCell<Result<Begun, StepError>>,
+    pub(super) start: OnceCell<Result<Start, StepError>>,
     state: Mutex<State>,
+}
+
+/// An upload that has begun, in this run or in an earlier one.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    pub(super) begun: Begun,
+    /// Parts that an earlier run sent.
+    pub(super) sent: Vec<PartDone>,
 }
 
 /// What the worker that settled the last part has to do.
@@ -50,7 +58,7 @@ impl Upload {
         Arc::new(Self {
             object,
             plan: Some(plan),
-            begun: OnceCell::new(),
+            start: OnceCell::new(),
             state: Mutex::new(state),
         })
     }
@@ -64,7 +72,7 @@ impl Upload {
         Arc::new(Self {
             object,
             plan: None,
-            begun: OnceCell::new(),
+            start: OnceCell::new(),
             state: Mutex::new(state),
         })
     }

@@ -1,8 +1,14 @@
-//! Multipart uploads that have begun and not ended: whatever happens to workers, these can be aborted.
+//! Multipart uploads that have begun and not ended: whatever happens to workers, these can be aborted, and with a journal
+//! the next run can go on with them.
 
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::journal::{Earlier, Journal, Left, Record};
+use super::step::{Begun, PartDone};
 
 /// Uploads by what is known of them.
 #[derive(Debug, Default)]
@@ -11,40 +17,139 @@ pub struct OpenUploads {
     begun: Mutex<HashMap<String, String>>,
     /// Keys whose upload was asked for; a worker that is lost takes the answer with it.
     asked: Mutex<HashMap<String, Instant>>,
+    /// None when nothing is written down: then what is open when a run is stopped is aborted.
+    journal: Option<Mutex<Journal>>,
+    /// What earlier runs left and nobody has asked for yet.
+    left: Mutex<Left>,
+    /// What tells the settings of this run from those of another.
+    settings: String,
+    /// What is open when this run is stopped stays for the next one.
+    stays: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn seconds_since_epoch() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |time| time.as_secs())
+}
+
 impl OpenUploads {
+    /// Uploads that are written down in the journal at `path`. Those that earlier runs left there can be asked for if they
+    /// were begun with the same `settings`. If it `stays`, what is open when this run is stopped is not aborted.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written.
+    pub fn with_journal(path: &Path, settings: String, stays: bool) -> io::Result<Self> {
+        let (journal, left) = Journal::open(path)?;
+        Ok(Self {
+            journal: Some(Mutex::new(journal)),
+            left: Mutex::new(left),
+            settings,
+            stays,
+            ..Self::default()
+        })
+    }
+
+    /// True when what is open when this run is stopped is left to the next one.
+    pub fn stay(&self) -> bool {
+        self.stays && self.journal.is_some()
+    }
+
+    fn note(&self, record: impl FnOnce() -> Record) {
+        if let Some(journal) = &self.journal {
+            lock(journal).note(&record());
+        }
+    }
+
+    /// The upload of `key` that an earlier run left. Whoever takes it goes on with it or ends it.
+    pub fn take_earlier(&self, key: &str) -> Option<Box<Earlier>> {
+        lock(&self.left).take(key).map(Box::new)
+    }
+
+    /// Whether `earlier` was begun as this run would begin it.
+    pub(super) fn fits(&self, earlier: &Earlier) -> bool {
+        earlier.settings == self.settings
+    }
+
     /// The server is about to be asked to begin an upload.
     pub fn asked(&self, key: &str) {
+        self.note(|| Record::Asked {
+            key: key.to_owned(),
+            at: seconds_since_epoch(),
+        });
         lock(&self.asked).insert(key.to_owned(), Instant::now());
     }
 
-    /// The question was answered, whatever the answer.
-    pub fn answered(&self, key: &str) {
+    /// The question was answered, and no upload began.
+    pub fn refused(&self, key: &str) {
         lock(&self.asked).remove(key);
+        self.note(|| Record::Refused { key: key.to_owned() });
     }
 
     /// An upload has begun.
-    pub fn add(&self, upload_id: &str, key: &str) {
-        lock(&self.begun).insert(upload_id.to_owned(), key.to_owned());
+    pub fn add(&self, begun: &Begun, key: &str) {
+        lock(&self.asked).remove(key);
+        lock(&self.begun).insert(begun.upload_id.clone(), key.to_owned());
+        // A stream cannot be read again: nobody can go on with it.
+        if let Some(identity) = begun.identity {
+            self.note(|| Record::Begun {
+                key: key.to_owned(),
+                upload_id: begun.upload_id.clone(),
+                identity,
+                settings: self.settings.clone(),
+            });
+        }
+    }
+
+    /// An upload that an earlier run began goes on.
+    pub fn add_earlier(&self, begun: &Begun, key: &str) {
+        lock(&self.asked).remove(key);
+        lock(&self.begun).insert(begun.upload_id.clone(), key.to_owned());
+    }
+
+    /// A part of an upload is stored.
+    pub fn stored(&self, upload_id: &str, part: &PartDone) {
+        self.note(|| Record::Part {
+            upload_id: upload_id.to_owned(),
+            part: part.clone(),
+        });
     }
 
     /// An upload is complete or aborted.
     pub fn remove(&self, upload_id: &str) {
         lock(&self.begun).remove(upload_id);
+        self.note(|| Record::Ended {
+            upload_id: upload_id.to_owned(),
+        });
     }
 
-    /// Takes all that have begun and not ended: pairs of upload id and key.
+    /// Takes all that this run has begun and not ended: pairs of upload id and key.
     pub fn take(&self) -> Vec<(String, String)> {
         lock(&self.begun).drain().collect()
     }
 
-    /// Takes the keys whose upload was asked for without an answer, and since when.
-    pub fn take_unanswered(&self) -> Vec<(String, Instant)> {
-        lock(&self.asked).drain().collect()
+    /// The same of earlier runs.
+    pub fn take_all_earlier(&self) -> Vec<(String, String)> {
+        let earlier = std::mem::take(&mut lock(&self.left).uploads);
+        let pairs = earlier
+            .into_values()
+            .map(|earlier| (earlier.upload_id, earlier.key));
+        pairs.collect()
+    }
+
+    /// Takes the keys whose upload was asked for without an answer, and how long ago.
+    pub fn take_unanswered(&self) -> Vec<(String, Duration)> {
+        let now = seconds_since_epoch();
+        let earlier = std::mem::take(&mut lock(&self.left).unanswered);
+        let earlier = earlier
+            .into_iter()
+            .map(|(key, at)| (key, Duration::from_secs(now.saturating_sub(at))));
+        let own = lock(&self.asked).drain().collect::<Vec<_>>().into_iter();
+        own.map(|(key, since)| (key, since.elapsed()))
+            .chain(earlier)
+            .collect()
     }
 }

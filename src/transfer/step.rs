@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::journal::Earlier;
 use super::look::Look;
 use super::task::ObjectSpec;
 use crate::event::{Failure, FailureKind};
@@ -70,6 +71,8 @@ pub enum Step {
     Begin {
         /// What.
         object: Arc<ObjectSpec>,
+        /// The upload that an earlier run began: go on with it if the file is the same, else abort it.
+        earlier: Option<Box<Earlier>>,
     },
     /// Store one part.
     Part {
@@ -83,6 +86,8 @@ pub enum Step {
         offset: u64,
         /// Bytes.
         length: u64,
+        /// What an earlier run sent of it: nothing is sent if it is the same.
+        sent: Option<Box<PartDone>>,
     },
     /// Look at the file again, complete the upload and check the object.
     Finish {
@@ -115,6 +120,8 @@ pub enum StepDone {
     Batch(Vec<Option<Done>>),
     /// Of `Begin`.
     Begun(Begun),
+    /// Of `Begin`: an earlier upload goes on, and has these parts.
+    Resumed(Begun, Vec<PartDone>),
     /// Of `Part`.
     Part(PartDone),
     /// Of `Abort`.

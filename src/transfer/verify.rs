@@ -4,7 +4,7 @@ use super::step::StepError;
 use crate::config::VerifyMode;
 use crate::event::{Failure, FailureKind};
 use crate::store::checksum::{Hasher, of_parts};
-use crate::store::{Checksum, ObjectStore, StoreError, StoreErrorKind, Stored};
+use crate::store::{Checksum, GetObject, ObjectStore, StoreError, StoreErrorKind, Stored};
 
 /// What should be stored.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ impl Expected<'_> {
         store: &dyn ObjectStore,
         etag: Option<&str>,
     ) -> Result<Option<bool>, StoreError> {
-        let head = match store.head_object(self.key, self.checksum.algorithm).await {
+        let head = match store.head_object(self.key).await {
             Ok(head) => head,
             Err(error) if error.kind == StoreErrorKind::NoSuchKey => return Ok(Some(false)),
             Err(error) => return Err(error),
@@ -40,7 +40,7 @@ impl Expected<'_> {
         if head.size_bytes != self.size_bytes {
             return Ok(Some(false));
         }
-        if let Some(kept) = &head.checksum {
+        if let Some(kept) = head.checksum(self.checksum.algorithm) {
             return Ok(Some(without_count(kept) == without_count(self.checksum)));
         }
         Ok(etag.map(|etag| head.etag.eq_ignore_ascii_case(etag)))
@@ -61,14 +61,11 @@ impl Expected<'_> {
     }
 
     async fn verify_by_head(&self, store: &dyn ObjectStore, stored: &Stored) -> Result<(), StepError> {
-        let head = store
-            .head_object(self.key, self.checksum.algorithm)
-            .await
-            .map_err(|error| {
-                differs(format!(
-                    "the server said yes, but HEAD does not find the object: {error}"
-                ))
-            })?;
+        let head = store.head_object(self.key).await.map_err(|error| {
+            differs(format!(
+                "the server said yes, but HEAD does not find the object: {error}"
+            ))
+        })?;
         if head.size_bytes != self.size_bytes {
             return Err(differs(format!(
                 "{} bytes were sent, the server has {}",
@@ -81,7 +78,7 @@ impl Expected<'_> {
                 stored.etag, head.etag
             )));
         }
-        match &head.checksum {
+        match head.checksum(self.checksum.algorithm) {
             Some(kept) if without_count(kept) != without_count(self.checksum) => Err(differs(format!(
                 "checksum {} was sent, the server has {}",
                 self.checksum.value, kept.value
@@ -92,10 +89,14 @@ impl Expected<'_> {
 
     async fn verify_by_reading(&self, store: &dyn ObjectStore) -> Result<(), StepError> {
         let mut reader = PieceHasher::new(self);
-        let read = store
-            .read_object(self.key, &mut |bytes| reader.update(bytes))
-            .await;
-        let size_bytes = read.map_err(|error| differs(format!("the object cannot be read back: {error}")))?;
+        let request = GetObject::whole(self.key);
+        let mut sink = |bytes: &[u8]| {
+            reader.update(bytes);
+            Ok(())
+        };
+        let read = store.get_object(&request, &mut sink).await;
+        let read = read.map_err(|error| differs(format!("the object cannot be read back: {error}")))?;
+        let size_bytes = read.size_bytes;
         if size_bytes != self.size_bytes {
             return Err(differs(format!(
                 "{} bytes were sent, {size_bytes} came back",

@@ -25,6 +25,8 @@ mod layout;
 mod left_behind;
 mod mirror;
 mod mirror_peers;
+mod mirror_plan;
+mod mirror_resume;
 mod names;
 mod odd_request;
 mod odd_s3;

@@ -9,7 +9,7 @@ use s3haul::config::{ChecksumAlgorithm, Config, Engine};
 use s3haul::identity::FileIdentity;
 use s3haul::pipeline::connect;
 use s3haul::store::{
-    Body, Checksum, CompleteUpload, CompletedPart, Connector, CreateUpload, FileRange, Gate,
+    Body, Checksum, CompleteUpload, CompletedPart, Connector, CreateUpload, FileRange, Gate, GetObject,
     ObjectProperties, ObjectStore, Payload, PutObject, StoreErrorKind, UploadPart,
 };
 use s3haul::strategy::Host;
@@ -93,14 +93,19 @@ impl Scene {
 
     /// What is said of an object that is not there.
     fn missing(&self, key: &str) -> StoreErrorKind {
-        let head = self.store.head_object(key, ChecksumAlgorithm::Crc64Nvme);
+        let head = self.store.head_object(key);
         self.run(head).expect_err("nothing there").kind
     }
 
     fn read(&self, key: &str) -> Vec<u8> {
         let mut content = Vec::new();
-        let mut sink = |bytes: &[u8]| content.extend_from_slice(bytes);
-        self.run(self.store.read_object(key, &mut sink)).expect("object");
+        let mut sink = |bytes: &[u8]| {
+            content.extend_from_slice(bytes);
+            Ok(())
+        };
+        let request = GetObject::whole(key);
+        self.run(self.store.get_object(&request, &mut sink))
+            .expect("object");
         content
     }
 
@@ -182,14 +187,12 @@ fn an_object_is_stored_with_its_checksum_and_read_back(kind: Kind, engine: Engin
     for bytes in [0, 1, 70_000, 3 * MIB] {
         let content = random(bytes);
         let stored = scene.put("k", &content, false).expect("stored");
-        let head = scene
-            .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
-            .expect("head");
+        let head = scene.run(scene.store.head_object("k")).expect("head");
         assert_eq!(
             (head.size_bytes, head.etag.as_str()),
             (bytes as u64, stored.etag.as_str())
         );
-        assert_eq!(head.checksum, Some(crc(&content)));
+        assert_eq!(head.whole_checksum().cloned(), Some(crc(&content)));
         assert_eq!(stored.checksum, Some(crc(&content)), "echoed");
         assert_eq!(sha256(&scene.read("k")), sha256(&content));
     }
@@ -310,9 +313,7 @@ fn a_multipart_upload_becomes_visible_at_once_and_whole(kind: Kind, engine: Engi
         ));
     }
     assert!(
-        scene
-            .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
-            .is_err(),
+        scene.run(scene.store.head_object("k")).is_err(),
         "not yet visible"
     );
     let open = scene
@@ -326,10 +327,12 @@ fn a_multipart_upload_becomes_visible_at_once_and_whole(kind: Kind, engine: Engi
         .expect("completes");
     assert_eq!(Some(stored.etag), request.composed_etag());
     assert_eq!(sha256(&scene.read("k")), sha256(&content));
-    let head = scene
-        .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
-        .expect("head");
-    assert_eq!(head.checksum, Some(crc(&content)), "of the whole object");
+    let head = scene.run(scene.store.head_object("k")).expect("head");
+    assert_eq!(
+        head.whole_checksum().cloned(),
+        Some(crc(&content)),
+        "of the whole object"
+    );
     assert_eq!(
         scene
             .run(scene.store.list_multipart_uploads("k"))
@@ -381,10 +384,12 @@ fn ranges_of_a_file_are_sent_as_they_are(kind: Kind, engine: Engine) {
         .run(scene.store.complete_multipart_upload(&request))
         .expect("completes");
     assert_eq!(sha256(&scene.read("k")), sha256(&content));
-    let head = scene
-        .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
-        .expect("head");
-    assert_eq!(head.checksum, Some(crc(&content)), "of the whole object");
+    let head = scene.run(scene.store.head_object("k")).expect("head");
+    assert_eq!(
+        head.whole_checksum().cloned(),
+        Some(crc(&content)),
+        "of the whole object"
+    );
 }
 
 fn a_wrong_part_or_whole_checksum_is_refused(kind: Kind, engine: Engine) {
@@ -428,9 +433,7 @@ fn a_wrong_part_or_whole_checksum_is_refused(kind: Kind, engine: Engine) {
         "the part's ETag is compared"
     );
     assert!(
-        scene
-            .run(scene.store.head_object("k", ChecksumAlgorithm::Crc64Nvme))
-            .is_err(),
+        scene.run(scene.store.head_object("k")).is_err(),
         "nothing is visible"
     );
     scene
@@ -477,7 +480,7 @@ fn what_is_missing_is_said_by_kind(kind: Kind, engine: Engine) {
         .run(scene.store.create_bucket())
         .expect("our own bucket is no error");
     let error = scene
-        .run(scene.store.head_object("nothing", ChecksumAlgorithm::Crc32))
+        .run(scene.store.head_object("nothing"))
         .expect_err("no object");
     assert_eq!(error.kind, StoreErrorKind::NoSuchKey, "{error}");
 }

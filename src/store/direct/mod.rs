@@ -29,8 +29,8 @@ use super::sdk::SdkStore;
 use super::signer::Signer;
 use super::target::Target;
 use super::{
-    Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ObjectHead, ObjectStore, OpenUpload,
-    Payload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    Body, ByteSink, CompleteUpload, CreateUpload, GetObject, ListPage, ListRequest, ObjectHead, ObjectStore,
+    OpenUpload, Payload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart, UploadPart,
 };
 use crate::config::{ChecksumAlgorithm, RetrySettings};
 use crate::event::DETAIL;
@@ -229,12 +229,16 @@ impl ObjectStore for DirectStore {
         self.sdk.abort_multipart_upload(key, upload_id).await
     }
 
-    async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead> {
-        self.sdk.head_object(key, algorithm).await
+    async fn head_object(&self, key: &str) -> StoreResult<ObjectHead> {
+        self.sdk.head_object(key).await
     }
 
-    async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64> {
-        self.sdk.read_object(key, sink).await
+    async fn get_object(&self, request: &GetObject<'_>, sink: &mut ByteSink<'_>) -> StoreResult<ObjectHead> {
+        self.sdk.get_object(request, sink).await
+    }
+
+    async fn copy_object(&self, from: &str, to: &str, size_bytes: u64) -> StoreResult<()> {
+        self.sdk.copy_object(from, to, size_bytes).await
     }
 
     async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage> {
@@ -251,6 +255,10 @@ impl ObjectStore for DirectStore {
 
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
         self.sdk.list_multipart_uploads(prefix).await
+    }
+
+    async fn list_parts(&self, key: &str, upload_id: &str) -> StoreResult<Vec<StoredPart>> {
+        self.sdk.list_parts(key, upload_id).await
     }
 
     async fn head_bucket(&self) -> StoreResult<()> {

@@ -168,8 +168,43 @@ pub(super) fn system_time(time: Option<&aws_sdk_s3::primitives::DateTime>) -> Op
     time.and_then(|time| SystemTime::try_from(*time).ok())
 }
 
+/// What HEAD or GET says of an object, from any SDK output that has the getters.
+macro_rules! object_head {
+    ($output:expr) => {{
+        use crate::store::sdk::convert::{checksum_of, system_time, unquoted};
+        let checksums = [
+            checksum_of!($output, crate::config::ChecksumAlgorithm::Crc64Nvme),
+            checksum_of!($output, Algorithm::Crc32C),
+            checksum_of!($output, Algorithm::Crc32),
+            checksum_of!($output, Algorithm::Sha256),
+        ];
+        crate::store::ObjectHead {
+            size_bytes: $output
+                .content_length()
+                .and_then(|length| u64::try_from(length).ok())
+                .unwrap_or(0),
+            etag: unquoted($output.e_tag()),
+            checksums: checksums.into_iter().flatten().collect(),
+            last_modified: system_time($output.last_modified()),
+            metadata: $output
+                .metadata()
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        }
+    }};
+}
+pub(super) use object_head;
+
+/// A name in a listing.
+pub(super) fn listed_name(is_encoded: bool, key: Option<&str>) -> String {
+    let key = key.unwrap_or_default();
+    if is_encoded { decoded(key) } else { key.to_owned() }
+}
+
 /// Listings are asked for in URL encoding, because XML cannot carry every key.
-pub(super) fn decoded(key: &str) -> String {
+fn decoded(key: &str) -> String {
     let mut bytes = Vec::with_capacity(key.len());
     let mut rest = key.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

@@ -1,7 +1,6 @@
 //! The seam's operations as SDK calls.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
@@ -9,32 +8,20 @@ use aws_sdk_s3::types::{ChecksumMode, CompletedMultipartUpload, EncodingType};
 
 use super::SdkStore;
 use super::convert::{
-    algorithm as sdk_algorithm, checksum_of, checksum_type, decoded, sdk_part, stored, stream, system_time,
-    unquoted, with_checksum, with_properties,
+    algorithm as sdk_algorithm, checksum_of, checksum_type, listed_name, object_head, sdk_part, stored,
+    stream, system_time, unquoted, with_checksum, with_properties,
 };
-use super::server_date::ServerDate;
 use super::signing::ContentHash;
-use crate::config::ChecksumAlgorithm;
 use crate::store::body::{FrameBody, Progress, SLICE_BYTES};
 use crate::store::checksum::payload_hash;
 use crate::store::{
-    Body, ByteSink, CompleteUpload, CreateUpload, ListPage, ListRequest, ListedObject, ObjectHead,
-    ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, UploadPart,
+    Body, ByteSink, CompleteUpload, CreateUpload, GetObject, ListPage, ListRequest, ListedObject, ObjectHead,
+    ObjectStore, OpenUpload, PutObject, StoreError, StoreErrorKind, StoreResult, Stored, StoredPart,
+    UploadPart,
 };
 
 /// The first question of a run is answered quickly or asked again.
 const HEAD_BUCKET_LIMIT: Duration = Duration::from_secs(10);
-
-/// A name in a listing.
-fn name(is_encoded: bool, key: Option<&str>) -> String {
-    let key = key.unwrap_or_default();
-    if is_encoded { decoded(key) } else { key.to_owned() }
-}
-
-/// How old something is by the server's clock. A moment that lies ahead has just been.
-fn age(now: Option<SystemTime>, then: Option<SystemTime>) -> Option<Duration> {
-    Some(now?.duration_since(then?).unwrap_or_default())
-}
 
 impl SdkStore {
     /// The body for the SDK and its progress. What fits into one slice goes as bytes.
@@ -72,7 +59,7 @@ impl SdkStore {
         }
     }
 
-    fn content_length(length: u64) -> i64 {
+    pub(super) fn content_length(length: u64) -> i64 {
         i64::try_from(length).expect("S3's limits are far below 2^63")
     }
 }
@@ -198,7 +185,7 @@ impl ObjectStore for SdkStore {
         }
     }
 
-    async fn head_object(&self, key: &str, algorithm: ChecksumAlgorithm) -> StoreResult<ObjectHead> {
+    async fn head_object(&self, key: &str) -> StoreResult<ObjectHead> {
         let call = self
             .client
             .head_object()
@@ -208,54 +195,15 @@ impl ObjectStore for SdkStore {
         let output = self
             .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
             .await?;
-        let metadata: BTreeMap<String, String> = output
-            .metadata()
-            .map(|metadata| {
-                metadata
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect()
-            })
-            .unwrap_or_default();
-        Ok(ObjectHead {
-            size_bytes: output
-                .content_length()
-                .and_then(|length| u64::try_from(length).ok())
-                .unwrap_or(0),
-            etag: unquoted(output.e_tag()),
-            checksum: checksum_of!(output, algorithm),
-            metadata,
-        })
+        Ok(object_head!(output))
     }
 
-    async fn read_object(&self, key: &str, sink: &mut ByteSink<'_>) -> StoreResult<u64> {
-        let call = self.client.get_object().bucket(&self.bucket).key(key);
-        let mut output = self
-            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
-            .await?;
-        let mut bytes = 0;
-        loop {
-            let piece = tokio::time::timeout(self.limits.stall_limit, output.body.try_next()).await;
-            match piece {
-                Ok(Ok(Some(piece))) => {
-                    sink(&piece);
-                    bytes += piece.len() as u64;
-                }
-                Ok(Ok(None)) => return Ok(bytes),
-                Ok(Err(error)) => {
-                    return Err(StoreError::new(
-                        StoreErrorKind::Connection,
-                        crate::error::chain(&error),
-                    ));
-                }
-                Err(_) => {
-                    return Err(StoreError::new(
-                        StoreErrorKind::Stalled,
-                        "the server sent no byte for too long",
-                    ));
-                }
-            }
-        }
+    async fn get_object(&self, request: &GetObject<'_>, sink: &mut ByteSink<'_>) -> StoreResult<ObjectHead> {
+        self.read(request, sink).await
+    }
+
+    async fn copy_object(&self, from: &str, to: &str, size_bytes: u64) -> StoreResult<()> {
+        self.copy(from, to, size_bytes).await
     }
 
     async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage> {
@@ -274,7 +222,7 @@ impl ObjectStore for SdkStore {
             .await?;
         let is_encoded = output.encoding_type() == Some(&EncodingType::Url);
         let objects = output.contents().iter().map(|object| ListedObject {
-            key: name(is_encoded, object.key()),
+            key: listed_name(is_encoded, object.key()),
             size_bytes: object
                 .size()
                 .and_then(|size| u64::try_from(size).ok())
@@ -294,7 +242,7 @@ impl ObjectStore for SdkStore {
             common_prefixes: output
                 .common_prefixes()
                 .iter()
-                .map(|prefix| name(is_encoded, prefix.prefix()))
+                .map(|prefix| listed_name(is_encoded, prefix.prefix()))
                 .collect(),
             continuation,
         })
@@ -312,25 +260,11 @@ impl ObjectStore for SdkStore {
     }
 
     async fn list_multipart_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
-        let date = ServerDate::default();
-        let call = self
-            .client
-            .list_multipart_uploads()
-            .bucket(&self.bucket)
-            .prefix(prefix)
-            .encoding_type(EncodingType::Url)
-            .customize()
-            .interceptor(date.clone());
-        let output = self
-            .send(&Progress::start(true), 0, self.limits.answer_limit, call.send())
-            .await?;
-        let is_encoded = output.encoding_type() == Some(&EncodingType::Url);
-        let uploads = output.uploads().iter().map(|upload| OpenUpload {
-            key: name(is_encoded, upload.key()),
-            upload_id: upload.upload_id().unwrap_or_default().to_owned(),
-            age: age(date.get(), system_time(upload.initiated())),
-        });
-        Ok(uploads.collect())
+        self.open_uploads(prefix).await
+    }
+
+    async fn list_parts(&self, key: &str, upload_id: &str) -> StoreResult<Vec<StoredPart>> {
+        self.parts_of(key, upload_id).await
     }
 
     async fn head_bucket(&self) -> StoreResult<()> {

@@ -1,4 +1,4 @@
-//! Where a mirror keeps what it remembers, and the lock that lets one run at a time have it.
+//! Where what is remembered of a target is kept, and the lock that lets one run at a time have it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::connect::connect;
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::S3Url;
 use crate::store::hex;
@@ -18,32 +20,41 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Letters of a name that come from the target.
 const NAME_LETTERS: usize = 40;
 
+/// Where directories of targets are, and how long to wait for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSettings {
+    /// The directory that they lie in.
+    pub base: PathBuf,
+    /// Time to wait for another run of the same target.
+    pub patience: Duration,
+}
+
 /// The directory of one target, locked for as long as this exists: the kernel lets go of the lock when the process ends,
 /// however it does.
 #[derive(Debug)]
-pub(super) struct Home {
+pub struct Home {
     directory: PathBuf,
     _lock: File,
 }
 
 impl Home {
-    /// Opens the directory of `target` at `endpoint` below `base`, and waits up to `patience` for its lock.
+    /// Opens the directory of `target` at `endpoint`, and waits for its lock.
     ///
     /// # Errors
     /// [`ErrorKind::Locked`] when another run has it, [`ErrorKind::Configuration`] when the directory cannot be used.
-    pub(super) fn open(
-        base: &Path,
+    pub fn open(
+        settings: &StateSettings,
         endpoint: &str,
         target: &S3Url,
-        patience: Duration,
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        let directory = base.join(name_of(endpoint, target));
+        let directory = settings.base.join(name_of(endpoint, target));
+        let patience = settings.patience;
         let cannot = |error: io::Error| {
             Error::new(
                 ErrorKind::Configuration,
                 format!(
-                    "the state of this mirror cannot be kept in '{}'",
+                    "what is remembered of this target cannot be kept in '{}'",
                     directory.display()
                 ),
             )
@@ -95,12 +106,38 @@ impl Home {
         }
     }
 
-    pub(super) fn state(&self) -> PathBuf {
+    /// The directory of the server and target of `config`.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and those of the configuration.
+    pub fn of_target(
+        settings: &StateSettings,
+        config: &Config,
+        target: &S3Url,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let (_, connector, _) = connect(config, &target.bucket)?;
+        Self::open(settings, &connector.endpoint(), target, cancel)
+    }
+
+    /// Where it is remembered what the objects were made of.
+    pub fn state(&self) -> PathBuf {
         self.directory.join("state.redb")
     }
 
+    /// Where multipart uploads are written down.
+    pub fn journal(&self) -> PathBuf {
+        self.directory.join("journal")
+    }
+
+    /// All that is written in it while a run goes on.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let lock = self.directory.join("lock");
+        [self.state(), self.journal(), lock].into_iter()
+    }
+
     /// The directory itself.
-    pub(super) fn directory(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         &self.directory
     }
 }
@@ -134,13 +171,11 @@ mod tests {
 
     fn open(base: &Path, target: &str, patience: Duration) -> Result<Home> {
         let target = target.parse().expect("a target");
-        Home::open(
-            base,
-            "http://here:9000",
-            &target,
+        let settings = StateSettings {
+            base: base.to_owned(),
             patience,
-            &CancellationToken::new(),
-        )
+        };
+        Home::open(&settings, "http://here:9000", &target, &CancellationToken::new())
     }
 
     #[test]

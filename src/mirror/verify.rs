@@ -1,0 +1,89 @@
+//! Whether what is stored is what a directory is: the join of both, each pair looked at, nothing changed on either side.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::compare::{Question, Rules};
+use super::{Deletion, Tally, Way, go_through, source, tell_gone};
+use crate::config::{BucketPolicy, Config};
+use crate::error::Result;
+use crate::pipeline::{Effect, Input, Monitor, UploadRequest};
+use crate::report::RunSummary;
+use crate::source::{Filter, S3Url};
+
+/// What to compare with what.
+#[derive(Clone, Debug)]
+pub struct VerifyRequest {
+    /// A directory.
+    pub source: PathBuf,
+    /// Bucket and prefix.
+    pub target: S3Url,
+    /// What is left out; what is stored of it is not extra.
+    pub filter: Arc<Filter>,
+    /// How.
+    pub config: Config,
+    /// Of so many of 100 objects, by chance, the content is read whatever their checksums say.
+    pub read_percent: f64,
+}
+
+/// What came of it. Each difference was told: files as planned uploads, objects without a file as planned deletions.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    /// Of the looks at what is in both places.
+    pub run: RunSummary,
+    /// Of everything.
+    pub tally: Tally,
+    /// Objects without a file.
+    pub extra: u64,
+    /// Source, listing and looks came to their end.
+    pub is_complete: bool,
+}
+
+/// Compares every file with its object. Where a checksum of the whole object is stored, the file is read and the object is
+/// not; where there is none, both are.
+///
+/// Cancelling `cancel` stops it in order; what was not looked at is counted as cancelled.
+///
+/// # Errors
+/// As [`super::mirror`], but for those of a state: nothing that is remembered is believed.
+pub fn verify(
+    request: &VerifyRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<Verification> {
+    request.config.validate()?;
+    let (root, _) = source(&request.source, &request.target)?;
+    let upload = UploadRequest {
+        input: Input::Paths(vec![request.source.clone()]),
+        target: request.target.clone(),
+        filter: request.filter.clone(),
+        own_outputs: Vec::new(),
+        bucket_policy: BucketPolicy::MustExist,
+        resume: None,
+        config: request.config.clone(),
+    };
+    let way = Way {
+        rules: Rules {
+            question: Question::Differs {
+                read_percent: request.read_percent,
+            },
+            deletes_excluded: false,
+            follows_links: request.config.transfer.follow_symlinks,
+        },
+        effect: Effect::Plan,
+        known: Box::new(std::iter::empty()),
+    };
+    let (run, compared) = go_through(root, way, &upload, cancel, monitor)?;
+    let extra = match tell_gone(compared.gone, monitor)? {
+        Deletion::Planned { objects, .. } => objects,
+        _ => 0,
+    };
+    Ok(Verification {
+        run,
+        tally: compared.tally,
+        extra,
+        is_complete: compared.is_complete,
+    })
+}

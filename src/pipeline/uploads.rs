@@ -1,0 +1,85 @@
+//! The multipart uploads of a run: written down when they begin, and ended when nobody else has.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::future::{join, join_all};
+use sha2::{Digest as _, Sha256};
+
+use super::{Resume, UploadRequest};
+use crate::event::DETAIL;
+use crate::store::{StoreResult, abort_strays, hex};
+use crate::strategy::StrategyContext;
+use crate::transfer::OpenUploads;
+
+/// Time that aborting what is left over may take.
+const SWEEP_LIMIT: Duration = Duration::from_secs(2);
+
+/// The books of multipart uploads, written down if that is wanted and can be.
+pub(super) fn open_uploads(request: &UploadRequest) -> OpenUploads {
+    let Some(Resume { journal: path, stays }) = &request.resume else {
+        return OpenUploads::default();
+    };
+    let transfer = &request.config.transfer;
+    // What an object is made with when it begins; parts of another kind do not go together.
+    let settings = serde_json::to_vec(&(&transfer.attributes, transfer.checksum)).unwrap_or_default();
+    let settings = hex(&Sha256::digest(settings)[..8]);
+    OpenUploads::with_journal(path, settings, *stays).unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), %error,
+            "what is begun cannot be written down; should this run be killed, the next one does not continue it");
+        OpenUploads::default()
+    })
+}
+
+/// Aborts uploads that no worker could end: its process was killed, its thread panicked, an earlier run began them for a
+/// file that is another one now. Those of a run that is stopped stay if they are to be left to the next one.
+pub(super) fn sweep(context: &StrategyContext) {
+    let uploads = &context.run.open_uploads;
+    let is_stopped = context.run.cancel.is_cancelled();
+    let mut begun = Vec::new();
+    if !(is_stopped && uploads.stay()) {
+        begun.extend(uploads.take());
+    }
+    // A run that is stopped may not have come to their files.
+    if !is_stopped {
+        begun.extend(uploads.take_all_earlier());
+    }
+    let unanswered = uploads.take_unanswered();
+    let left = begun.len() + unanswered.len();
+    if left == 0 {
+        return;
+    }
+    let store = context.clients.shared().as_ref();
+    let aborted = AtomicUsize::new(0);
+    let count = |outcome: StoreResult<()>| match outcome {
+        Ok(()) => {
+            aborted.fetch_add(1, Ordering::Relaxed);
+            true
+        }
+        Err(error) => {
+            tracing::info!(target: DETAIL, %error, "an upload stays open");
+            false
+        }
+    };
+    context.clients.host().runtime.block_on(async {
+        let aborts = begun.iter().map(|(upload_id, key)| async {
+            if count(store.abort_multipart_upload(key, upload_id).await) {
+                uploads.remove(upload_id);
+            }
+        });
+        let searches = unanswered.iter().map(|(key, since)| async {
+            if count(abort_strays(store, key, None, *since).await) {
+                uploads.refused(key);
+            }
+        });
+        let all = join(join_all(aborts), join_all(searches));
+        let _ = tokio::time::timeout(SWEEP_LIMIT, all).await;
+    });
+    let open = left - aborted.into_inner();
+    if open > 0 {
+        tracing::warn!(
+            open,
+            "multipart uploads stay open on the server because it cannot be asked to abort them"
+        );
+    }
+}
