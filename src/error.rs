@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Credentials,
     /// The bucket does not exist.
     NoSuchBucket,
+    /// Nothing is stored where something should be.
+    NothingStored,
     /// The server cannot be reached, or not any more.
     Unreachable,
     /// The server refused, or does not speak S3.

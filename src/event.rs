@@ -92,6 +92,8 @@ impl fmt::Display for UploadReason {
 pub enum FailureKind {
     /// The file or directory could not be read.
     Unreadable,
+    /// The file or directory could not be written.
+    Unwritable,
     /// The file was there when it was listed and is gone now.
     Vanished,
     /// The file kept changing while it was read.
@@ -102,6 +104,8 @@ pub enum FailureKind {
     Upload,
     /// What the server says it stored is not what was sent.
     Verification,
+    /// A file is there already, and nobody has said that it may be replaced.
+    Exists,
     /// The worker panicked or its process died.
     WorkerLost,
 }

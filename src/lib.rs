@@ -35,6 +35,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod queue;
 pub mod report;
+pub mod restore;
 pub mod server;
 pub mod source;
 pub mod store;

@@ -11,12 +11,14 @@ use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::report_file::{ReportFile, run_report};
-use super::run_output::{RunMonitor, print_summary};
+use super::restore::RestoringArgs;
+use super::run_output::{Deed, RunMonitor, print_summary};
 use super::state_args::StateArgs;
-use super::{dry_run, embedded, json, logging, printer, signals};
+use super::{dry_run, embedded, json, logging, printer, restore, signals};
 use crate::config::BucketPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{Home, Input, Resume, UploadRequest, upload};
+use crate::pipeline::{Effect, Home, Input, Resume, UPLOADING, UploadRequest, upload};
+use crate::restore::RestoreRequest;
 use crate::source::S3Url;
 
 const KEY_RULE: &str = "\
@@ -26,9 +28,10 @@ Keys: a '/' at the end of the target means \"into\"; a target without it is, for
   s3haul cp photos s3://bucket/p/     gives p/a.jpg for photos/a.jpg: the contents go under the prefix
 A directory or several sources always go below the target, as if the '/' were there; several sources each under
 its own name, as with cp -r. Hidden files are uploaded. Names that are not UTF-8 or hold control characters are
-encoded reversibly (%XX) and reported. '-' uploads standard input.";
+encoded reversibly (%XX) and reported. '-' uploads standard input.
+  s3haul cp s3://bucket/p/ photos     is s3haul restore s3://bucket/p/ photos";
 
-/// Upload files and directories
+/// Upload files and directories; with an s3:// source and a local target, the way back: see restore
 #[derive(Args, Clone, Debug)]
 #[command(after_help = KEY_RULE, after_long_help = KEY_RULE)]
 pub(super) struct CpArgs {
@@ -73,6 +76,8 @@ pub(super) struct CpArgs {
 
     #[command(flatten)]
     state: StateArgs,
+    #[command(flatten)]
+    restoring: RestoringArgs,
 
     /// Make the bucket if it is missing
     #[arg(long, help_heading = "Server", env = "S3HAUL_CREATE_BUCKET")]
@@ -129,6 +134,35 @@ impl CpArgs {
         })
     }
 
+    /// The way back, if the source is an object or a prefix and the target is none.
+    fn restore_request(&self) -> Result<Option<RestoreRequest>> {
+        let is_remote = |path: &PathBuf| path.as_os_str().as_encoded_bytes().starts_with(b"s3://");
+        let [source, dest] = &self.paths[..] else {
+            return Ok(None);
+        };
+        if !is_remote(source) || is_remote(dest) {
+            return Ok(None);
+        }
+        let source = source.to_string_lossy();
+        let source = source
+            .parse()
+            .map_err(|error| usage("the source cannot be used").with_source(error))?;
+        let transfer = self.transfer.settings(&self.objects, false)?;
+        Ok(Some(RestoreRequest {
+            source,
+            dest: dest.clone(),
+            filter: Arc::new(self.filter.filter()?),
+            overwrite: self.restoring.overwrite(),
+            effect: if self.dry_run { Effect::Plan } else { Effect::Apply },
+            config: config(
+                self.run.with_engine(self.store.settings_without_server()),
+                transfer,
+                &self.run,
+            ),
+            state: self.state.settings().ok(),
+        }))
+    }
+
     /// What the command itself writes, also by redirection.
     fn own_outputs(&self, output: &OutputArgs) -> Vec<PathBuf> {
         let streams = ["/dev/stdout", "/dev/stderr"].map(PathBuf::from);
@@ -138,7 +172,12 @@ impl CpArgs {
 
     /// The books of this target, which nobody else has meanwhile.
     fn home(&self, request: &UploadRequest, cancel: &CancellationToken) -> Result<Home> {
-        Home::of_target(&self.state.settings()?, &request.config, &request.target, cancel)
+        Home::of_target(
+            &self.state.settings()?,
+            UPLOADING,
+            (&request.config, &request.target),
+            cancel,
+        )
     }
 
     fn input(&self, sources: &[PathBuf]) -> Result<Input> {
@@ -194,6 +233,9 @@ fn usage(message: impl Into<String>) -> Error {
 
 /// Runs the command.
 pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
+    if let Some(request) = args.restore_request()? {
+        return restore::run_request(request, (&args.store, &args.run), output);
+    }
     let mut request = args.request(output)?;
     if args.dry_run {
         return dry_run::run(&request, output);
@@ -218,7 +260,7 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
         });
         request.own_outputs.extend(home.files());
     }
-    let mut monitor = RunMonitor::new(output);
+    let mut monitor = RunMonitor::new(Deed::Uploads, output);
     if output.output == OutputFormat::Json {
         json::start(&request);
     }

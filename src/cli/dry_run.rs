@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::exit_code::ExitCode;
 use super::output_args::{OutputArgs, OutputFormat};
+use super::run_output::Deed;
 use super::{json as lines, printer};
 use crate::error::Result;
 use crate::event::{DeletionRecord, Event, FileRecord, Outcome};
@@ -74,13 +75,15 @@ pub(super) fn run(request: &UploadRequest, output: &OutputArgs) -> Result<ExitCo
 
 /// Prints what a run that changes nothing would do.
 pub(super) struct PlanMonitor {
+    deed: Deed,
     bucket: String,
     output: OutputArgs,
 }
 
 impl PlanMonitor {
-    pub(super) fn new(bucket: &str, output: &OutputArgs) -> Self {
+    pub(super) fn new(deed: Deed, bucket: &str, output: &OutputArgs) -> Self {
         Self {
+            deed,
             bucket: bucket.to_owned(),
             output: output.clone(),
         }
@@ -95,6 +98,15 @@ impl PlanMonitor {
             ..
         } = record;
         match &record.outcome {
+            Outcome::Planned if self.deed == Deed::Restores => print_plan(
+                &self.output,
+                &format!(
+                    "restore s3://{}/{key} to {path} ({})",
+                    self.bucket,
+                    ByteSize(*size_bytes)
+                ),
+                || json!({ "action": "restore", "path": path, "key": key, "size_bytes": size_bytes }),
+            ),
             Outcome::Planned => print_plan(
                 &self.output,
                 &format!(

@@ -45,7 +45,7 @@ impl ExitCode {
     pub(super) fn of_error(error: &Error) -> Self {
         match error.kind() {
             ErrorKind::Usage => Self::Usage,
-            ErrorKind::NoSuchBucket => Self::NotFound,
+            ErrorKind::NoSuchBucket | ErrorKind::NothingStored => Self::NotFound,
             ErrorKind::Refused => Self::Refused,
             ErrorKind::Locked => Self::Locked,
             ErrorKind::Interrupted => super::signals::received().unwrap_or(Self::Failed),

@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use super::printer::{self, FirstFailure};
+use super::run_output::Deed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DETAIL, FileRecord, Outcome};
 
@@ -24,7 +25,7 @@ fn filter(level: &str) -> EnvFilter {
 pub(super) const RUN: &str = "s3haul::run";
 
 /// One file's outcome.
-pub(super) fn file(record: &FileRecord) {
+pub(super) fn file(record: &FileRecord, deed: Deed) {
     let FileRecord {
         path,
         key,
@@ -34,12 +35,17 @@ pub(super) fn file(record: &FileRecord) {
         ..
     } = record;
     match &record.outcome {
-        Outcome::Done { etag, .. } => {
-            tracing::info!(target: RUN, path, key, size_bytes, parts, ?elapsed, etag, "uploaded");
-        }
+        Outcome::Done { etag, .. } => match deed {
+            Deed::Uploads => {
+                tracing::info!(target: RUN, path, key, size_bytes, parts, ?elapsed, etag, "uploaded");
+            }
+            Deed::Restores => {
+                tracing::info!(target: RUN, path, key, size_bytes, parts, ?elapsed, etag, "restored");
+            }
+        },
         Outcome::Unchanged { .. } => tracing::info!(target: RUN, path, key, "unchanged"),
         Outcome::Planned => {
-            tracing::info!(target: RUN, path, key, reason = %record.reason, "would be uploaded")
+            tracing::info!(target: RUN, path, key, reason = %record.reason, "would be done")
         }
         Outcome::Skipped { reason } => tracing::info!(target: RUN, path, %reason, "skipped"),
         Outcome::Failed { failure } => tracing::info!(target: RUN, path, key, %failure, "failed"),

@@ -22,6 +22,7 @@ mod printer;
 mod progress;
 mod read_args;
 mod report_file;
+mod restore;
 mod run_output;
 mod serve;
 mod signals;
@@ -55,6 +56,7 @@ enum Command {
     Sync(Box<sync::SyncArgs>),
     #[command(visible_alias = "check")]
     Verify(Box<verify::VerifyArgs>),
+    Restore(Box<restore::RestoreArgs>),
     Cleanup(cleanup::CleanupArgs),
     Ls(bucket::LsArgs),
     Mb(bucket::MbArgs),
@@ -151,6 +153,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Command::Cp(args) => cp::run(args, &cli.output),
         Command::Sync(args) => sync::run(args, &cli.output),
         Command::Verify(args) => verify::run(args, &cli.output),
+        Command::Restore(args) => restore::run(args, &cli.output),
         Command::Cleanup(args) => cleanup::run(args, &cli.output),
         Command::Ls(args) => bucket::list(args, &cli.output),
         Command::Mb(args) => bucket::make(args, &cli.output),

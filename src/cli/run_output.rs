@@ -13,19 +13,42 @@ use crate::units::{ByteSize, grouped};
 pub(super) struct RunMonitor {
     progress: Progress,
     output: OutputArgs,
+    /// What is done to a file, or to an object.
+    deed: Deed,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    Uploads,
+    Restores,
 }
 
 impl RunMonitor {
-    pub(super) fn new(output: &OutputArgs) -> Self {
+    pub(super) fn new(deed: Deed, output: &OutputArgs) -> Self {
         Self {
             progress: Progress::new(output.progress, output.quiet),
             output: output.clone(),
+            deed,
         }
     }
 
     /// The progress bar goes.
     pub(super) fn finish(&mut self) {
         self.progress.finish();
+    }
+}
+
+/// The end of a run that nobody may be watching: below `headline` what is worth saying of it. Nothing when all is well and
+/// nobody looks; after trouble also where more is to be found.
+pub(super) fn print_end(summary: &RunSummary, headline: String, code: ExitCode, output: &OutputArgs) {
+    let is_plan = summary.totals.planned > 0;
+    let is_well = code == ExitCode::Done && !is_plan;
+    if !(is_well && output.is_silent() && output.output == OutputFormat::Text) {
+        print_summary(summary, &summary.text_below(headline), code, output);
+    }
+    if let Some(log_file) = output.log_file.as_ref().filter(|_| code != ExitCode::Done) {
+        printer::note(&format!("the log is in {}", log_file.display()));
     }
 }
 
@@ -69,7 +92,7 @@ impl Monitor for RunMonitor {
         }
         self.progress.notify(event);
         if let Event::File(record) = event {
-            logging::file(record);
+            logging::file(record, self.deed);
         }
         if self.output.verbose > 0 {
             self.tell(event);
@@ -82,6 +105,7 @@ impl RunMonitor {
     fn tell(&self, event: &Event) {
         let line = match event {
             Event::File(record) => match &record.outcome {
+                Outcome::Done { .. } if self.deed == Deed::Restores => restored(record),
                 Outcome::Done { .. } => uploaded(record),
                 Outcome::Unchanged { .. } => format!("unchanged {}", record.path),
                 Outcome::Planned => return,
@@ -106,6 +130,11 @@ impl RunMonitor {
         };
         self.progress.aside(|| printer::note(&line));
     }
+}
+
+fn restored(record: &FileRecord) -> String {
+    let FileRecord { path, key, .. } = record;
+    format!("restored {path} from {key}, {}", ByteSize(record.size_bytes))
 }
 
 fn uploaded(record: &FileRecord) -> String {

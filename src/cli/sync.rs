@@ -10,7 +10,7 @@ use super::dry_run::PlanMonitor;
 use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
-use super::run_output::{RunMonitor, print_summary};
+use super::run_output::{Deed, RunMonitor, print_end};
 use super::state_args::StateArgs;
 use super::{embedded, json, logging, printer, signals};
 use crate::config::BucketPolicy;
@@ -196,10 +196,10 @@ pub(super) fn run(args: &SyncArgs, output: &OutputArgs) -> Result<ExitCode> {
         mirror(
             &request,
             &cancel,
-            &mut PlanMonitor::new(&request.target.bucket, output),
+            &mut PlanMonitor::new(Deed::Uploads, &request.target.bucket, output),
         )?
     } else {
-        let mut monitor = RunMonitor::new(output);
+        let mut monitor = RunMonitor::new(Deed::Uploads, output);
         let outcome = mirror(&request, &cancel, &mut monitor);
         monitor.finish();
         outcome?
@@ -228,12 +228,7 @@ fn tell(summary: &MirrorSummary, code: ExitCode, output: &OutputArgs) {
     if output.output == OutputFormat::Json {
         json::mirror(summary);
     }
-    print_summary(
-        &summary.run,
-        &summary.run.text_below(headline(summary)),
-        code,
-        output,
-    );
+    print_end(&summary.run, headline(summary), code, output);
     match &summary.deletion {
         Some(Deletion::Withheld(Withheld::Refused(why, flag))) => {
             printer::failure(&format!("nothing is deleted: {why}"));

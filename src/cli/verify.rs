@@ -12,6 +12,7 @@ use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::progress::Progress;
 use super::read_args::ReadArgs;
+use super::run_output::Deed;
 use super::{embedded, json as lines, logging, printer, signals};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
@@ -158,7 +159,7 @@ impl Monitor for Differences<'_> {
         self.progress.notify(event);
         match event {
             Event::File(record) => {
-                logging::file(record);
+                logging::file(record, Deed::Uploads);
                 self.file(record);
             }
             Event::Deletion(record) => {

@@ -10,7 +10,7 @@ mod deletion;
 mod gone;
 mod guard;
 mod join;
-mod listing;
+
 mod memory;
 mod recorder;
 mod shelf;
@@ -28,7 +28,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeletionOutcome, DeletionRecord, Event};
 use crate::identity::FileIdentity;
 use crate::pipeline::{
-    Effect, Entries, Home, Input, Monitor, Resume, StateSettings, UploadRequest, upload_entries,
+    Effect, Entries, Home, Input, Monitor, Resume, StateSettings, Stored, UPLOADING, UploadRequest,
+    upload_entries,
 };
 use crate::report::{Ending, RunSummary};
 use crate::source::{Filter, Root, RootKind, S3Url, Walk, resolve_roots};
@@ -37,7 +38,7 @@ use self::compare::{Compared, Comparison, KnownObjects, Question, Rules};
 use self::deletion::unreadable;
 use self::gone::{Gone, GoneObject};
 use self::guard::{Facts, judge};
-use self::listing::Stored;
+
 use self::memory::Memory;
 use self::recorder::Recorder;
 use self::shelf::Shelf;
@@ -121,7 +122,12 @@ pub fn mirror(
     let (root, identity) = source(&request.source, &request.target)?;
     refuse_without(request.required_file.as_deref(), &request.source)?;
     let shelf = request.shelf()?;
-    let home = Home::of_target(&request.state, &request.config, &request.target, cancel)?;
+    let home = Home::of_target(
+        &request.state,
+        UPLOADING,
+        (&request.config, &request.target),
+        cancel,
+    )?;
     refuse_state_inside(request, &home)?;
     let origin = Origin {
         host: host_name(),
@@ -190,7 +196,11 @@ fn go_through(
 ) -> Result<(RunSummary, Compared)> {
     let compared = Arc::<Mutex<Compared>>::default();
     let walk = Walk::new(root.clone(), upload.filter.clone(), way.rules.follows_links);
-    let stored = Stored::new(upload.config.clone(), upload.target.clone(), cancel.clone());
+    let stored = Stored::new(
+        upload.config.clone(),
+        (&upload.target.bucket, &upload.target.prefix()),
+        cancel.clone(),
+    );
     let entries: Entries = Box::new(Comparison::new(
         (root, walk),
         way.known,

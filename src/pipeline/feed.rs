@@ -7,18 +7,19 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::input::{PatientReader, own_outputs};
+use super::input::PatientReader;
 use super::outlet::{Outlet, Way};
 use super::{Effect, Input, UploadRequest};
 use crate::config::{Attention, StrategyKind, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, Failure, FailureKind, Outcome, SkipReason, UploadReason};
-use crate::identity::FileIdentity;
+use crate::event::{Event, Failure, FailureKind, Outcome, UploadReason};
 use crate::plan::{Looks, Shape, StreamParts, shape};
 use crate::queue::Sender;
 use crate::source::{Found, PathList, RootKind, SourceFile, Walk, resolve_roots};
 use crate::strategy::Choice;
-use crate::transfer::{Content, Look, ObjectSpec, RunContext, Task, Ticket, TransferShared, read_stream};
+use crate::transfer::{
+    Content, Look, ObjectSpec, Place, RunContext, Task, Ticket, TransferShared, read_stream,
+};
 
 /// An entry, and what is known beforehand of what is stored in its place.
 pub(crate) struct Wanted {
@@ -42,17 +43,30 @@ impl From<Found> for Wanted {
 /// What is to go up, as it is found.
 pub(crate) type Entries = Box<dyn Iterator<Item = Wanted> + Send>;
 
+/// An object that is to become a file here.
+pub(crate) struct Fetch {
+    pub(crate) key: String,
+    pub(crate) size_bytes: u64,
+    /// Where it is to be, or why it cannot be anywhere and what that would be called.
+    pub(crate) place: std::result::Result<Place, (PathBuf, Failure)>,
+}
+
+/// What is to come down, as it is found.
+pub(crate) type Fetches = Box<dyn Iterator<Item = Fetch> + Send>;
+
 /// The sources of a run, opened and checked before the first byte moves.
 pub(super) struct Source {
-    kind: Kind,
-    transfer: TransferSettings,
+    pub(super) kind: Kind,
+    pub(super) transfer: TransferSettings,
     effect: Effect,
+    /// Each file is one task, whatever its size.
     per_file: bool,
     sorts: bool,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Entries(Entries),
+    Fetches(Fetches),
     Stdin { key: String },
 }
 
@@ -75,6 +89,11 @@ impl Source {
     /// Entries that somebody else has found.
     pub(super) fn of(entries: Entries, effect: Effect, request: &UploadRequest) -> Self {
         Self::new(Kind::Entries(entries), effect, request)
+    }
+
+    /// Objects that somebody else has found.
+    pub(super) fn of_fetches(fetches: Fetches, effect: Effect, request: &UploadRequest) -> Self {
+        Self::new(Kind::Fetches(fetches), effect, request)
     }
 
     pub(super) fn effect(&self) -> Effect {
@@ -124,6 +143,7 @@ impl Source {
                 let mut feeder = Feeder {
                     settings: &self.transfer,
                     per_file: self.per_file,
+                    takes_more: self.sorts,
                     looks: (self.sorts && batch_limit.is_none()).then(Looks::default),
                     run,
                     outlet: Outlet::new(&tasks, batch_limit, self.sorts),
@@ -133,6 +153,23 @@ impl Source {
                         break;
                     }
                     feeder.take(wanted);
+                }
+                feeder.outlet.flush();
+            }
+            Kind::Fetches(fetches) => {
+                let mut feeder = Feeder {
+                    settings: &self.transfer,
+                    per_file: self.per_file,
+                    takes_more: self.sorts,
+                    looks: None,
+                    run,
+                    outlet: Outlet::new(&tasks, None, self.sorts),
+                };
+                for fetch in fetches {
+                    if run.cancel.is_cancelled() {
+                        break;
+                    }
+                    feeder.fetch(fetch);
                 }
                 feeder.outlet.flush();
             }
@@ -212,7 +249,10 @@ fn from_list(
 /// What becomes of each entry of a walk.
 struct Feeder<'a> {
     settings: &'a TransferSettings,
+    /// Each file is one task, whatever its size.
     per_file: bool,
+    /// Tasks may come while others are worked on; where all of them are split beforehand, nobody waits for more.
+    takes_more: bool,
     /// None where every size counts.
     looks: Option<Looks>,
     run: &'a RunContext,
@@ -230,6 +270,35 @@ impl Feeder<'_> {
                 .settle(Outcome::Failed { failure }),
             Found::File(file) => self.file(file, wanted.reason, wanted.look),
         }
+    }
+
+    fn fetch(&mut self, fetch: Fetch) {
+        let Fetch {
+            key,
+            size_bytes,
+            place,
+        } = fetch;
+        let place = match place {
+            Ok(place) => place,
+            Err((path, failure)) => {
+                return self
+                    .ticket(&path, &key, false, size_bytes)
+                    .settle(Outcome::Failed { failure });
+            }
+        };
+        let ticket = self.ticket(&place.path(), &key, false, size_bytes);
+        // Whoever looks at what is there hands its parts out if that has to be.
+        let way = if self.per_file || !self.takes_more {
+            Way::Whole
+        } else {
+            Way::Presumed
+        };
+        let object = ObjectSpec {
+            key,
+            content: Content::Stored(Box::new(place)),
+            size_bytes,
+        };
+        self.outlet.put(object, ticket, way, Some(Box::new(Look::Place)));
     }
 
     fn ticket(&self, path: &Path, key: &str, encoded: bool, size_bytes: u64) -> Ticket {
@@ -268,8 +337,10 @@ impl Feeder<'_> {
             Ok(shape) => {
                 let way = match shape {
                     // Whoever looks at it hands its parts out if that has to be.
-                    Shape::Multipart(_) if look.is_some() && !self.per_file => Way::Presumed,
-                    Shape::Multipart(plan) if !self.per_file => Way::Parts(plan),
+                    Shape::Multipart(_) if look.is_some() && !self.per_file && self.takes_more => {
+                        Way::Presumed
+                    }
+                    Shape::Multipart(plan) if look.is_none() && !self.per_file => Way::Parts(plan),
                     _ => Way::Whole,
                 };
                 self.outlet.put(spec(file, size_bytes), ticket, way, look);
@@ -286,106 +357,11 @@ fn spec(file: SourceFile, size_bytes: u64) -> ObjectSpec {
     }
 }
 
-fn shape_of(size_bytes: u64, settings: &TransferSettings) -> std::result::Result<Shape, Failure> {
+pub(super) fn shape_of(size_bytes: u64, settings: &TransferSettings) -> std::result::Result<Shape, Failure> {
     shape(
         size_bytes,
         settings.multipart_threshold.bytes(),
         settings.part_size.bytes(),
     )
     .map_err(|too_large| Failure::new(FailureKind::KeyRefused, too_large.to_string()))
-}
-
-/// What a dry run says of one entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedFile {
-    /// Path as found.
-    pub path: PathBuf,
-    /// What would happen.
-    pub action: PlannedAction,
-}
-
-/// See [`PlannedFile`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlannedAction {
-    /// It would be uploaded.
-    Upload {
-        /// Key.
-        key: String,
-        /// The key is an encoding of the name.
-        encoded: bool,
-        /// Why.
-        reason: UploadReason,
-        /// Bytes.
-        size_bytes: u64,
-        /// Parts; 0 for a single PUT.
-        parts: u32,
-    },
-    /// It would be left out.
-    Skip(SkipReason),
-    /// It could not be uploaded.
-    Fail(Failure),
-}
-
-/// Everything that [`super::upload`] would do, in the order of the walk, without asking the server.
-///
-/// # Errors
-/// The same as `upload`, as far as they do not need the server.
-pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile> + use<>> {
-    request.config.validate()?;
-    let source = Source::open(request, &CancellationToken::new())?;
-    source.check(&Choice::new(&request.config))?;
-    let (transfer, own) = (source.transfer, own_outputs(request));
-    let entries = match source.kind {
-        Kind::Entries(entries) => entries,
-        Kind::Stdin { key } => {
-            let stream = SourceFile {
-                path: PathBuf::from("-"),
-                key,
-                encoded: false,
-                seen: Some(Box::new(FileIdentity::NONE)),
-            };
-            Box::new(std::iter::once(Wanted::from(Found::File(stream)))) as Entries
-        }
-    };
-    Ok(entries.map(move |wanted| planned(wanted.found, &transfer, &own)))
-}
-
-fn planned(found: Found, settings: &TransferSettings, own: &[(u64, u64)]) -> PlannedFile {
-    match found {
-        Found::Skipped { path, reason } => PlannedFile {
-            path,
-            action: PlannedAction::Skip(reason),
-        },
-        Found::Failed { path, failure } => PlannedFile {
-            path,
-            action: PlannedAction::Fail(failure),
-        },
-        Found::File(file) => planned_file(file, settings, own),
-    }
-}
-
-fn planned_file(mut file: SourceFile, settings: &TransferSettings, own: &[(u64, u64)]) -> PlannedFile {
-    let identity = match file.look(settings.follow_symlinks) {
-        Ok(identity) => identity,
-        Err(error) => return planned(Found::failed(file.path, &error), settings, own),
-    };
-    let size_bytes = identity.size_bytes;
-    let action = match shape_of(size_bytes, settings) {
-        _ if own.contains(&identity.node()) => PlannedAction::Skip(SkipReason::OwnOutput),
-        Err(failure) => PlannedAction::Fail(failure),
-        Ok(shape) => PlannedAction::Upload {
-            key: file.key,
-            encoded: file.encoded,
-            reason: UploadReason::Requested,
-            size_bytes,
-            parts: match shape {
-                Shape::Single => 0,
-                Shape::Multipart(plan) => plan.count(),
-            },
-        },
-    };
-    PlannedFile {
-        path: file.path,
-        action,
-    }
 }

@@ -15,6 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::source::S3Url;
 use crate::store::hex;
 
+/// What runs that upload want the directory of a target for: one of them has it at a time.
+pub const UPLOADING: &str = "";
 /// Time between two looks at a lock that somebody holds.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Letters of a name that come from the target.
@@ -38,17 +40,17 @@ pub struct Home {
 }
 
 impl Home {
-    /// Opens the directory of `target` at `endpoint`, and waits for its lock.
+    /// Opens the directory of `target` at `endpoint` for a `purpose`, and waits for its lock.
     ///
     /// # Errors
     /// [`ErrorKind::Locked`] when another run has it, [`ErrorKind::Configuration`] when the directory cannot be used.
     pub fn open(
         settings: &StateSettings,
-        endpoint: &str,
-        target: &S3Url,
+        purpose: &str,
+        (endpoint, target): (&str, &S3Url),
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        let directory = settings.base.join(name_of(endpoint, target));
+        let directory = settings.base.join(name_of(purpose, endpoint, target));
         let patience = settings.patience;
         let cannot = |error: io::Error| {
             Error::new(
@@ -106,18 +108,18 @@ impl Home {
         }
     }
 
-    /// The directory of the server and target of `config`.
+    /// The directory of `target` on the server of a configuration.
     ///
     /// # Errors
     /// As [`Self::open`], and those of the configuration.
     pub fn of_target(
         settings: &StateSettings,
-        config: &Config,
-        target: &S3Url,
+        purpose: &str,
+        (config, target): (&Config, &S3Url),
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let (_, connector, _) = connect(config, &target.bucket)?;
-        Self::open(settings, &connector.endpoint(), target, cancel)
+        Self::open(settings, purpose, (&connector.endpoint(), target), cancel)
     }
 
     /// Where it is remembered what the objects were made of.
@@ -143,7 +145,7 @@ impl Home {
 }
 
 /// A name that people recognise and that no other target has.
-fn name_of(endpoint: &str, target: &S3Url) -> String {
+fn name_of(purpose: &str, endpoint: &str, target: &S3Url) -> String {
     let prefix = target.prefix();
     let readable: String = format!("{}-{prefix}", target.bucket)
         .chars()
@@ -157,7 +159,7 @@ fn name_of(endpoint: &str, target: &S3Url) -> String {
         .take(NAME_LETTERS)
         .collect();
     let mut digest = Sha256::new();
-    for piece in [endpoint.trim_end_matches('/'), &target.bucket, &prefix] {
+    for piece in [purpose, endpoint.trim_end_matches('/'), &target.bucket, &prefix] {
         digest.update(piece.len().to_le_bytes());
         digest.update(piece);
     }
@@ -175,7 +177,12 @@ mod tests {
             base: base.to_owned(),
             patience,
         };
-        Home::open(&settings, "http://here:9000", &target, &CancellationToken::new())
+        Home::open(
+            &settings,
+            "",
+            ("http://here:9000", &target),
+            &CancellationToken::new(),
+        )
     }
 
     #[test]
@@ -202,7 +209,7 @@ mod tests {
 
     #[test]
     fn names_are_readable_and_differ() {
-        let name = |endpoint: &str, target: &str| name_of(endpoint, &target.parse().expect("a target"));
+        let name = |endpoint: &str, target: &str| name_of("", endpoint, &target.parse().expect("a target"));
         let one = name("http://a", "s3://photos/2026/raw/");
         assert!(one.starts_with("photos-2026-raw-"), "{one}");
         for (endpoint, target) in [

@@ -9,9 +9,11 @@ mod connect;
 mod feed;
 mod home;
 mod input;
+mod listing;
 mod mailbox;
 mod outcome;
 mod outlet;
+mod planned;
 mod uploads;
 
 use std::path::PathBuf;
@@ -40,9 +42,10 @@ use self::uploads::{open_uploads, sweep};
 
 pub use cleanup::{Cleaned, cleanup};
 pub use connect::{connect, connect_with};
-pub(crate) use feed::{Entries, Wanted};
-pub use feed::{PlannedAction, PlannedFile, plan};
-pub use home::{Home, StateSettings};
+pub(crate) use feed::{Entries, Fetch, Fetches, Wanted};
+pub use home::{Home, StateSettings, UPLOADING};
+pub(crate) use listing::Stored;
+pub use planned::{PlannedAction, PlannedFile, plan};
 
 /// Tasks that may wait in the queue.
 const QUEUE_ITEMS: usize = 2_048;
@@ -174,6 +177,19 @@ pub(crate) fn upload_entries(
 ) -> Result<RunSummary> {
     request.config.validate()?;
     let source = feed::Source::of(entries, effect, request);
+    run(build, source, request, &cancel.child_token(), monitor)
+}
+
+/// Brings what `fetches` names down; what the request says of its input does not count.
+pub(crate) fn fetch_objects(
+    fetches: Fetches,
+    effect: Effect,
+    request: &UploadRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<RunSummary> {
+    request.config.validate()?;
+    let source = feed::Source::of_fetches(fetches, effect, request);
     run(build, source, request, &cancel.child_token(), monitor)
 }
 

@@ -69,7 +69,7 @@ pub(super) fn sweep(context: &StrategyContext) {
         });
         let searches = unanswered.iter().map(|(key, since)| async {
             if count(abort_strays(store, key, None, *since).await) {
-                uploads.refused(key);
+                uploads.ended_without(key);
             }
         });
         let all = join(join_all(aborts), join_all(searches));

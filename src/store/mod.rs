@@ -212,6 +212,8 @@ pub struct ObjectHead {
     pub size_bytes: u64,
     /// ETag without quotes.
     pub etag: String,
+    /// The ETag is not the MD5 of the content, because the server encrypted with a key of its own.
+    pub opaque_etag: bool,
     /// Checksums that the server keeps.
     pub checksums: Vec<Checksum>,
     /// User metadata.

@@ -140,15 +140,15 @@ pub(super) async fn begin(
     let earlier_id = earlier.as_ref().map(|earlier| earlier.upload_id.clone());
     let step = Step::Begin {
         object: object.clone(),
-        earlier: earlier.filter(|earlier| uploads.fits(earlier)),
+        earlier: earlier.filter(|earlier| uploads.fits(object, earlier)),
     };
-    uploads.asked(key);
+    uploads.asked(object);
     let outcome = context.run(steps, step).await;
     let start = match outcome {
         Ok(StepDone::Begun(begun)) => {
-            uploads.add(&begun, key);
-            if let Some(upload_id) = earlier_id {
-                abort(&upload_id, key, steps, context).await;
+            uploads.add(&begun, object);
+            if let Some(upload_id) = earlier_id.filter(|earlier_id| *earlier_id != begun.upload_id) {
+                abort(&upload_id, object, steps, context).await;
             }
             Start {
                 begun,
@@ -156,20 +156,20 @@ pub(super) async fn begin(
             }
         }
         Ok(StepDone::Resumed(begun, sent)) => {
-            uploads.add_earlier(&begun, key);
+            uploads.add_earlier(&begun, object);
             Start { begun, sent }
         }
         Ok(_) => return Err(lost("an answer to another step")),
         Err(trouble) => {
             if !trouble.lost_its_answer() {
-                uploads.refused(key);
+                uploads.refused(object);
             }
             return Err(trouble);
         }
     };
     match (plan, &start.begun.identity) {
         (Some(plan), Some(identity)) if identity.size_bytes != plan.size_bytes() => {
-            abort(&start.begun.upload_id, key, steps, context).await;
+            abort(&start.begun.upload_id, object, steps, context).await;
             Err(StepError::Changed)
         }
         _ => Ok(start),
@@ -216,7 +216,7 @@ async fn end(upload: &Upload, ending: Ending, steps: &dyn Steps, context: &RunCo
         Ending::GiveUp { trouble, mut ticket } => {
             ticket.note(|record| record.worker = worker);
             if let Some(begun) = begun {
-                give_up(begun, &upload.object.key, steps, context).await;
+                give_up(begun, &upload.object, steps, context).await;
             }
             conclude(upload, Err(trouble), ticket, steps, context).await;
         }
@@ -243,14 +243,13 @@ async fn conclude(
 
 pub(super) async fn finish(
     object: Arc<ObjectSpec>,
-    begun: &Begun,
+    begun: &Arc<Begun>,
     parts: Vec<PartDone>,
     steps: &dyn Steps,
     context: &RunContext,
 ) -> Result<Done, StepError> {
-    let key = object.key.clone();
     let step = Step::Finish {
-        object,
+        object: object.clone(),
         begun: begun.clone(),
         parts,
     };
@@ -261,26 +260,31 @@ pub(super) async fn finish(
         }
         Ok(_) => Err(lost("an answer to another step")),
         Err(trouble) => {
-            give_up(begun, &key, steps, context).await;
+            give_up(begun, &object, steps, context).await;
             Err(trouble)
         }
     }
 }
 
 /// Gives an upload up, unless the run is stopped and the next one can go on with it.
-pub(super) async fn give_up(begun: &Begun, key: &str, steps: &dyn Steps, context: &RunContext) {
+pub(super) async fn give_up(
+    begun: &Arc<Begun>,
+    object: &Arc<ObjectSpec>,
+    steps: &dyn Steps,
+    context: &RunContext,
+) {
     let goes_on = context.cancel.is_cancelled() && context.open_uploads.stay();
     // A stream cannot be read again.
-    if !goes_on || begun.identity.is_none() {
-        abort(&begun.upload_id, key, steps, context).await;
+    if !goes_on || matches!(object.content, Content::Held(_)) {
+        abort(&begun.upload_id, object, steps, context).await;
     }
 }
 
 /// Aborts an upload, also when the run is cancelled. What cannot be aborted now stays in
 /// [`OpenUploads`] for the end of the run.
-async fn abort(upload_id: &str, key: &str, steps: &dyn Steps, context: &RunContext) {
+async fn abort(upload_id: &str, object: &Arc<ObjectSpec>, steps: &dyn Steps, context: &RunContext) {
     let step = Step::Abort {
-        key: key.to_owned(),
+        object: object.clone(),
         upload_id: upload_id.to_owned(),
     };
     let limit = if context.cancel.is_cancelled() {
@@ -291,7 +295,7 @@ async fn abort(upload_id: &str, key: &str, steps: &dyn Steps, context: &RunConte
     match tokio::time::timeout(limit, steps.run(step)).await {
         Ok(Ok(_)) => context.open_uploads.remove(upload_id),
         outcome => tracing::info!(target: DETAIL,
-            key,
+            key = object.key,
             ?outcome,
             "abort failed; it is tried again at the end of the run"
         ),

@@ -184,7 +184,7 @@ async fn by_parts(
     let parts = match sent {
         Ok(parts) => parts,
         Err(trouble) => {
-            give_up(begun, &object.key, steps, context).await;
+            give_up(begun, object, steps, context).await;
             return Err(trouble);
         }
     };

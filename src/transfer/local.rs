@@ -1,14 +1,14 @@
-//! The steps done by this process: files are opened, read and hashed here, and the store is called.
+//! The steps of an upload, done by this process: files are opened, read and hashed here, and the store is called.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::drive::lost;
 use super::file::{self, ReadTrouble};
 use super::journal::Earlier;
 use super::shared::{SENDING_HOLDS_BYTES, TransferShared};
-use super::step::{Begun, Done, FatalCause, PartDone, Step, StepDone, StepError, Steps};
+use super::step::{Begun, Done, FatalCause, PartDone, StepDone, StepError};
 use super::task::{Content, ObjectSpec};
 use super::verify::Expected;
 use crate::config::ChecksumAlgorithm;
@@ -46,6 +46,7 @@ impl From<StoreError> for StepError {
         }
         match error.kind {
             StoreErrorKind::LocalChange => Self::Changed,
+            StoreErrorKind::LocalWrite => Self::Failed(Failure::new(FailureKind::Unwritable, error.message)),
             StoreErrorKind::LocalRead => Self::Failed(Failure::new(FailureKind::Unreadable, error.message)),
             _ => Self::Failed(Failure::new(FailureKind::Upload, error.to_string())),
         }
@@ -58,7 +59,7 @@ impl LocalSteps {
         Self { store, shared }
     }
 
-    async fn put(&self, object: &ObjectSpec, at_once: bool) -> Result<StepDone, StepError> {
+    pub(super) async fn put(&self, object: &ObjectSpec, at_once: bool) -> Result<StepDone, StepError> {
         let (body, identity, _held) = self.whole_body(object, at_once).await?;
         self.work_on(&body)?;
         let is_trusted = self.shared.connector.server().is_trusted();
@@ -103,6 +104,7 @@ impl LocalSteps {
     ) -> Result<(Body, Option<FileIdentity>, Option<OwnedSemaphorePermit>), StepError> {
         let path = match &object.content {
             Content::Held(body) => return Ok((body.clone(), None, None)),
+            Content::Stored(_) => return Err(lost("an object to send that is stored")),
             Content::Path(path) => path,
         };
         let limit = self.shared.settings.multipart_threshold.bytes();
@@ -186,17 +188,22 @@ impl LocalSteps {
         }))
     }
 
-    async fn begin(&self, object: &ObjectSpec, earlier: Option<Box<Earlier>>) -> Result<StepDone, StepError> {
+    pub(super) async fn begin(
+        &self,
+        object: &ObjectSpec,
+        earlier: Option<Box<Earlier>>,
+    ) -> Result<StepDone, StepError> {
         let identity = match &object.content {
             Content::Path(path) => Some(self.shared.open(path)?.1),
-            Content::Held(_) => None,
+            Content::Held(_) | Content::Stored(_) => None,
         };
         let earlier = earlier.filter(|earlier| identity == Some(earlier.identity));
         if let Some(earlier) = earlier {
             let sent = self.parts_of(&object.key, &earlier).await?;
             if !sent.is_empty() {
                 let upload_id = earlier.upload_id;
-                return Ok(StepDone::Resumed(Begun { upload_id, identity }, sent));
+                let begun = Arc::new(Begun { upload_id, identity });
+                return Ok(StepDone::Resumed(begun, sent));
             }
         }
         self.refuse_existing(&object.key).await?;
@@ -206,7 +213,7 @@ impl LocalSteps {
             properties: self.shared.properties(object, identity.as_ref()),
         };
         let upload_id = self.store.create_multipart_upload(&request).await?;
-        Ok(StepDone::Begun(Begun { upload_id, identity }))
+        Ok(StepDone::Begun(Arc::new(Begun { upload_id, identity })))
     }
 
     /// The parts of an earlier upload that the server still has as it confirmed them.
@@ -226,7 +233,7 @@ impl LocalSteps {
         Ok(earlier.parts.iter().filter(is_there).cloned().collect())
     }
 
-    async fn part(
+    pub(super) async fn part(
         &self,
         object: &ObjectSpec,
         begun: &Begun,
@@ -236,6 +243,7 @@ impl LocalSteps {
     ) -> Result<StepDone, StepError> {
         let (body, _held) = match &object.content {
             Content::Held(body) => (body.clone(), None),
+            Content::Stored(_) => return Err(lost("an object to send that is stored")),
             Content::Path(path) => {
                 let held = self.shared.hold(length.min(SENDING_HOLDS_BYTES)).await;
                 let (file, identity) = self.shared.open(path)?;
@@ -273,7 +281,7 @@ impl LocalSteps {
         Ok(StepDone::Part(PartDone { part, length }))
     }
 
-    async fn finish(
+    pub(super) async fn finish(
         &self,
         object: &ObjectSpec,
         begun: &Begun,
@@ -355,29 +363,4 @@ fn lost_upload(error: StoreError) -> StepError {
         return StepError::Restart(Failure::new(FailureKind::Upload, error.to_string()));
     }
     error.into()
-}
-
-#[async_trait]
-impl Steps for LocalSteps {
-    async fn run(&self, step: Step) -> Result<StepDone, StepError> {
-        match step {
-            Step::Look { object, look } => self.look(&object, &look).await,
-            Step::Put { object, at_once } => self.put(&object, at_once).await,
-            Step::Batch { objects } => self.batch(&objects).await,
-            Step::Begin { object, earlier } => self.begin(&object, earlier).await,
-            Step::Part {
-                object,
-                begun,
-                number,
-                offset,
-                length,
-                sent,
-            } => self.part(&object, &begun, number, (offset, length), sent).await,
-            Step::Finish { object, begun, parts } => self.finish(&object, &begun, parts).await,
-            Step::Abort { key, upload_id } => {
-                self.store.abort_multipart_upload(&key, &upload_id).await?;
-                Ok(StepDone::Aborted)
-            }
-        }
-    }
 }

@@ -30,6 +30,8 @@ pub enum Look {
         /// Its file's time of modification decides if it is the same; else its checksum does.
         time_counts: bool,
     },
+    /// What is where an object is to be written?
+    Place,
     /// The content decides, whatever it takes: the object is read where it carries nothing that tells.
     Proof {
         /// It is read in any case.
@@ -205,8 +207,13 @@ fn known_digest(head: &ObjectHead) -> Option<Digest> {
     if let Some(checksum) = head.whole_checksum() {
         return Some(Digest::Checksum(checksum.clone()));
     }
-    let is_md5 = head.etag.len() == 32 && head.etag.bytes().all(|letter| letter.is_ascii_hexdigit());
-    is_md5.then(|| Digest::Md5(head.etag.to_ascii_lowercase()))
+    md5_of_etag(&head.etag).map(Digest::Md5)
+}
+
+/// The MD5 in lower case that an ETag is, if it looks like one.
+pub(super) fn md5_of_etag(etag: &str) -> Option<String> {
+    let is_md5 = etag.len() == 32 && etag.bytes().all(|letter| letter.is_ascii_hexdigit());
+    is_md5.then(|| etag.to_ascii_lowercase())
 }
 
 /// Whether the object says that its file was last modified when this one was.
@@ -228,13 +235,13 @@ fn answer(is_same: bool, identity: &FileIdentity, checksum: Option<&Checksum>, e
 }
 
 /// The checksum of all of `range`, by the algorithm of `like`.
-async fn sum(range: &FileRange, like: &Checksum) -> Result<Checksum, StepError> {
+pub(super) async fn sum(range: &FileRange, like: &Checksum) -> Result<Checksum, StepError> {
     let mut hasher = Hasher::new(like.algorithm);
     read(range, |slice| hasher.update(slice)).await?;
     Ok(hasher.finish())
 }
 
-async fn md5_of(range: &FileRange) -> Result<String, StepError> {
+pub(super) async fn md5_of(range: &FileRange) -> Result<String, StepError> {
     let mut md5 = Md5::new();
     read(range, |slice| md5.update(slice)).await?;
     Ok(hex(&md5.finalize()))

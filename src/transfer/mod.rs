@@ -1,4 +1,4 @@
-//! One task to one outcome: small files by one PUT, large ones by parts, every byte checked.
+//! One task to one outcome: small files by one PUT, large ones by parts, every byte checked; and objects the other way.
 //!
 //! A [`Task`] is pulled from the queue by a worker, which calls [`drive`]. What touches files and the store is
 //! split into [`Step`]s of plain data, so that a worker may run them itself ([`LocalSteps`]) or have a child
@@ -10,12 +10,15 @@ mod batch_probe;
 mod drive;
 mod drive_batch;
 mod drive_file;
+mod fetch;
 mod file;
+mod here;
 mod journal;
 mod local;
 mod look;
 mod multipart;
 mod open_uploads;
+mod place;
 mod shared;
 mod step;
 mod stream;
@@ -29,6 +32,7 @@ pub use journal::Earlier;
 pub use local::LocalSteps;
 pub use look::Look;
 pub use open_uploads::OpenUploads;
+pub use place::{Overwrite, Place};
 pub use shared::TransferShared;
 pub(crate) use step::run_unless_cancelled;
 pub use step::{FatalCause, Step, StepDone, StepError, Steps};

@@ -33,7 +33,7 @@ pub(super) struct Upload {
 /// An upload that has begun, in this run or in an earlier one.
 #[derive(Clone, Debug)]
 pub(super) struct Start {
-    pub(super) begun: Begun,
+    pub(super) begun: Arc<Begun>,
     /// Parts that an earlier run sent.
     pub(super) sent: Vec<PartDone>,
 }

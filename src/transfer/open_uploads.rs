@@ -9,6 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::journal::{Earlier, Journal, Left, Record};
 use super::step::{Begun, PartDone};
+use super::task::{Content, ObjectSpec};
+use crate::identity::FileIdentity;
 
 /// Uploads by what is known of them.
 #[derive(Debug, Default)]
@@ -70,44 +72,68 @@ impl OpenUploads {
     }
 
     /// Whether `earlier` was begun as this run would begin it.
-    pub(super) fn fits(&self, earlier: &Earlier) -> bool {
-        earlier.settings == self.settings
+    pub(super) fn fits(&self, object: &ObjectSpec, earlier: &Earlier) -> bool {
+        earlier.settings == self.settings_of(object)
     }
 
-    /// The server is about to be asked to begin an upload.
-    pub fn asked(&self, key: &str) {
-        self.note(|| Record::Asked {
-            key: key.to_owned(),
-            at: seconds_since_epoch(),
-        });
-        lock(&self.asked).insert(key.to_owned(), Instant::now());
+    /// What must be the same for a run to go on with what another one began of `object`.
+    fn settings_of(&self, object: &ObjectSpec) -> String {
+        match object.place() {
+            // The object itself.
+            Some(place) => format!("{} {}", place.etag, object.size_bytes),
+            None => self.settings.clone(),
+        }
+    }
+
+    /// The server is about to be asked to begin an upload. To fetch an object, nothing is begun there.
+    pub(super) fn asked(&self, object: &ObjectSpec) {
+        if object.place().is_none() {
+            self.note(|| Record::Asked {
+                key: object.key.clone(),
+                at: seconds_since_epoch(),
+            });
+            lock(&self.asked).insert(object.key.clone(), Instant::now());
+        }
     }
 
     /// The question was answered, and no upload began.
-    pub fn refused(&self, key: &str) {
+    pub(super) fn refused(&self, object: &ObjectSpec) {
+        if object.place().is_none() {
+            self.ended_without(&object.key);
+        }
+    }
+
+    /// Nothing is left of what was asked for at `key`.
+    pub fn ended_without(&self, key: &str) {
         lock(&self.asked).remove(key);
         self.note(|| Record::Refused { key: key.to_owned() });
     }
 
-    /// An upload has begun.
-    pub fn add(&self, begun: &Begun, key: &str) {
-        lock(&self.asked).remove(key);
-        lock(&self.begun).insert(begun.upload_id.clone(), key.to_owned());
-        // A stream cannot be read again: nobody can go on with it.
-        if let Some(identity) = begun.identity {
+    /// An upload, or the fetching of an object, has begun.
+    pub(super) fn add(&self, begun: &Begun, object: &ObjectSpec) {
+        self.add_earlier(begun, object);
+        let identity = match &object.content {
+            // A stream cannot be read again: nobody can go on with it.
+            Content::Held(_) => None,
+            Content::Path(_) => begun.identity,
+            Content::Stored(_) => Some(FileIdentity::NONE),
+        };
+        if let Some(identity) = identity {
             self.note(|| Record::Begun {
-                key: key.to_owned(),
+                key: object.key.clone(),
                 upload_id: begun.upload_id.clone(),
                 identity,
-                settings: self.settings.clone(),
+                settings: self.settings_of(object),
             });
         }
     }
 
-    /// An upload that an earlier run began goes on.
-    pub fn add_earlier(&self, begun: &Begun, key: &str) {
-        lock(&self.asked).remove(key);
-        lock(&self.begun).insert(begun.upload_id.clone(), key.to_owned());
+    /// What an earlier run began goes on.
+    pub(super) fn add_earlier(&self, begun: &Begun, object: &ObjectSpec) {
+        if object.place().is_none() {
+            lock(&self.asked).remove(&object.key);
+            lock(&self.begun).insert(begun.upload_id.clone(), object.key.clone());
+        }
     }
 
     /// A part of an upload is stored.
@@ -134,10 +160,13 @@ impl OpenUploads {
     /// The same of earlier runs.
     pub fn take_all_earlier(&self) -> Vec<(String, String)> {
         let earlier = std::mem::take(&mut lock(&self.left).uploads);
-        let pairs = earlier
+        // Of what was fetched, nothing is on the server.
+        let on_server = earlier
             .into_values()
-            .map(|earlier| (earlier.upload_id, earlier.key));
-        pairs.collect()
+            .filter(|earlier| earlier.identity != FileIdentity::NONE);
+        on_server
+            .map(|earlier| (earlier.upload_id, earlier.key))
+            .collect()
     }
 
     /// Takes the keys whose upload was asked for without an answer, and how long ago.

@@ -55,7 +55,7 @@ pub enum Step {
         /// How.
         look: Box<Look>,
     },
-    /// Store a file by one PUT.
+    /// Store a file by one PUT, or fetch an object by one GET.
     Put {
         /// What.
         object: Arc<ObjectSpec>,
@@ -79,7 +79,7 @@ pub enum Step {
         /// Of what.
         object: Arc<ObjectSpec>,
         /// Of which upload.
-        begun: Begun,
+        begun: Arc<Begun>,
         /// From 1.
         number: u32,
         /// First byte in the content.
@@ -94,14 +94,14 @@ pub enum Step {
         /// What.
         object: Arc<ObjectSpec>,
         /// Which upload.
-        begun: Begun,
+        begun: Arc<Begun>,
         /// All its parts in rising order.
         parts: Vec<PartDone>,
     },
     /// Give an upload up.
     Abort {
-        /// Object key.
-        key: String,
+        /// Of what.
+        object: Arc<ObjectSpec>,
         /// Which upload.
         upload_id: String,
     },
@@ -119,9 +119,9 @@ pub enum StepDone {
     /// Of `Batch`, in its order: what is stored; none for what has to go by itself.
     Batch(Vec<Option<Done>>),
     /// Of `Begin`.
-    Begun(Begun),
+    Begun(Arc<Begun>),
     /// Of `Begin`: an earlier upload goes on, and has these parts.
-    Resumed(Begun, Vec<PartDone>),
+    Resumed(Arc<Begun>, Vec<PartDone>),
     /// Of `Part`.
     Part(PartDone),
     /// Of `Abort`.

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::look::Look;
 use super::multipart::Upload;
+use super::place::Place;
 use super::ticket::Ticket;
 use crate::plan::PartPlan;
 use crate::queue::{Sender, Weigh};
@@ -21,9 +22,11 @@ pub enum Content {
     /// Bytes that this process holds, from standard input. They cannot travel to another process.
     #[serde(skip)]
     Held(Body),
+    /// An object of the bucket, which is to become a file here.
+    Stored(Box<Place>),
 }
 
-/// What is to become one object.
+/// What is to become one object, or one file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ObjectSpec {
     /// Object key.
@@ -47,6 +50,16 @@ pub struct FileTask {
     /// Where its parts go if it turns out to be large: nobody has looked at its size yet. While this exists, the queue
     /// does not close.
     pub queue: Option<Arc<Sender<Task>>>,
+}
+
+impl ObjectSpec {
+    /// Where it is written, if it comes from the bucket.
+    pub(super) fn place(&self) -> Option<&Place> {
+        match &self.content {
+            Content::Stored(place) => Some(place),
+            Content::Path(_) | Content::Held(_) => None,
+        }
+    }
 }
 
 impl FileTask {
@@ -127,6 +140,7 @@ impl Weigh for FileTask {
         let path = match &self.object.content {
             Content::Path(path) => path.as_os_str().len(),
             Content::Held(_) => 0,
+            Content::Stored(place) => place.path().as_os_str().len(),
         };
         OWN_WEIGHT + path + self.object.key.len()
     }
@@ -155,7 +169,7 @@ pub fn parts(object: Arc<ObjectSpec>, ticket: Ticket, plan: PartPlan) -> impl It
 }
 
 /// Paths as base64 of their bytes: JSON has no other way to carry all of them.
-mod path_bytes {
+pub(super) mod path_bytes {
     use std::ffi::OsString;
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
@@ -164,11 +178,16 @@ mod path_bytes {
 
     use super::{Deserialize, Deserializer, PathBuf, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::transfer) fn serialize<S: Serializer>(
+        path: &std::path::Path,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         BASE64.encode(path.as_os_str().as_bytes()).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    pub(in crate::transfer) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<PathBuf, D::Error> {
         use serde::de::Error as _;
         let text = String::deserialize(deserializer)?;
         let bytes = BASE64

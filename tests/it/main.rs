@@ -37,6 +37,7 @@ mod oddities_signing;
 mod presumed_sizes;
 mod process_faults;
 mod refusals;
+mod restore;
 mod scene;
 mod store_contract;
 mod store_listing;

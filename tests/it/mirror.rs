@@ -77,6 +77,7 @@ on_both_servers!(
     without_a_memory_what_the_objects_carry_decides,
     what_is_gone_is_deleted_and_nothing_else_is,
     other_rules_compare_otherwise,
+    every_strategy_looks_before_it_sends,
 );
 
 fn what_is_unchanged_is_not_sent_and_costs_one_listing(kind: Kind) {
@@ -237,4 +238,42 @@ fn two_runs_of_one_target_do_not_meet() {
     assert!(refused.stderr.contains("--wait-lock"), "{}", refused.stderr);
     mirror.sync(&["--wait-lock", "30s"]).expect_code(0);
     Ran::from(first.wait_with_output().expect("ends")).expect_code(0);
+}
+
+fn every_strategy_looks_before_it_sends(kind: Kind) {
+    let mirror = Mirror::on(kind, "looks");
+    mirror.scene.tree.file("small", random(3_000));
+    mirror.scene.tree.file("large", random(7 * 1024 * 1024));
+    let parts = ["--part-size", "5MiB", "--multipart-threshold", "5MiB"];
+    mirror.sync(&parts).expect_code(0);
+    let strategies = [
+        "async",
+        "sequential",
+        "threads",
+        "chunked",
+        "thread-per-file",
+        "processes",
+        "hybrid",
+    ];
+    for strategy in strategies {
+        // Without a memory each object is asked; with --checksum each file is read.
+        mirror.forget();
+        for flags in [&[] as &[&str], &["--checksum"]] {
+            let ran = mirror
+                .sync(&[&parts[..], &["--strategy", strategy], flags].concat())
+                .expect_code(0);
+            let totals = &ran.summary()["totals"];
+            assert_eq!(
+                (&totals["done"], &totals["unchanged"]),
+                (&0.into(), &2.into()),
+                "{strategy} {flags:?}"
+            );
+        }
+        mirror.scene.tree.file("large", random(7 * 1024 * 1024));
+        let ran = mirror
+            .sync(&[&parts[..], &["--strategy", strategy, "--checksum"]].concat())
+            .expect_code(0);
+        assert_eq!(ran.summary()["totals"]["done"], 1, "{strategy}");
+        assert_eq!(mirror.stored(), digests(mirror.scene.tree.path()));
+    }
 }

@@ -184,6 +184,9 @@ macro_rules! object_head {
                 .and_then(|length| u64::try_from(length).ok())
                 .unwrap_or(0),
             etag: unquoted($output.e_tag()),
+            opaque_etag: $output
+                .server_side_encryption()
+                .is_some_and(|encryption| encryption.as_str() != "AES256"),
             checksums: checksums.into_iter().flatten().collect(),
             last_modified: system_time($output.last_modified()),
             metadata: $output

@@ -5,10 +5,9 @@ use std::thread;
 
 use tokio_util::sync::CancellationToken;
 
+use super::connect::connect;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::connect;
-use crate::source::S3Url;
 use crate::store::{ListedObject, Listing, explain};
 
 /// Pages that may wait.
@@ -21,28 +20,28 @@ enum Message {
 }
 
 /// All objects below a prefix, in the order of their keys. Asks for nothing before the first of them is wanted.
-pub(super) struct Stored {
-    start: Option<(Config, S3Url, CancellationToken)>,
+pub(crate) struct Stored {
+    start: Option<(Config, (String, String), CancellationToken)>,
     pages: Option<Receiver<Result<Message>>>,
     page: std::vec::IntoIter<ListedObject>,
 }
 
 impl Stored {
-    /// Everything below `target`.
-    pub(super) fn new(config: Config, target: S3Url, cancel: CancellationToken) -> Self {
+    /// Everything in `bucket` whose key begins with `prefix`.
+    pub(crate) fn new(config: Config, (bucket, prefix): (&str, &str), cancel: CancellationToken) -> Self {
         Self {
-            start: Some((config, target, cancel)),
+            start: Some((config, (bucket.to_owned(), prefix.to_owned()), cancel)),
             pages: None,
             page: Vec::new().into_iter(),
         }
     }
 
     fn start(&mut self) {
-        if let Some((config, target, cancel)) = self.start.take() {
+        if let Some((config, place, cancel)) = self.start.take() {
             let (sender, receiver) = sync_channel(PAGES_AHEAD);
             self.pages = Some(receiver);
             thread::spawn(move || {
-                if let Err(error) = list(&config, &target, &cancel, &sender) {
+                if let Err(error) = list(&config, &place, &cancel, &sender) {
                     // Whoever does not listen any more does not want to know.
                     let _ = sender.send(Err(error));
                 }
@@ -53,19 +52,19 @@ impl Stored {
 
 fn list(
     config: &Config,
-    target: &S3Url,
+    (bucket, prefix): &(String, String),
     cancel: &CancellationToken,
     pages: &SyncSender<Result<Message>>,
 ) -> Result<()> {
-    let (host, connector, store) = connect(config, &target.bucket)?;
-    let mut listing = Listing::new(target.prefix());
+    let (host, connector, store) = connect(config, bucket)?;
+    let mut listing = Listing::new(prefix.as_str());
     loop {
         let page = host.runtime.block_on(async {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped while listing")),
                 page = listing.next_page(store.as_ref()) => {
-                    page.map_err(|error| explain(&error, &target.bucket, &connector))
+                    page.map_err(|error| explain(&error, bucket, &connector))
                 }
             }
         })?;

@@ -1,0 +1,283 @@
+//! The way back: what is stored below a prefix becomes files below a directory.
+//!
+//! All that is there is listed first, and room for it looked for. Then it comes through the pipeline, by the strategies and
+//! engines of uploads: each object into a temporary file that gets its name when it is whole and proven.
+
+mod names;
+mod spool;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{BucketPolicy, Config};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Failure, FailureKind};
+use crate::pipeline::{
+    Effect, Fetch, Fetches, Home, Input, Monitor, Resume, StateSettings, Stored, UploadRequest, connect,
+    fetch_objects,
+};
+use crate::report::RunSummary;
+use crate::source::{Filter, S3Url};
+use crate::store::{ListedObject, StoreErrorKind, explain};
+use crate::transfer::{Overwrite, Place};
+use crate::units::ByteSize;
+
+use self::names::{is_wanted, relative_path};
+use self::spool::{Spool, Spooled};
+
+/// What to bring back, and where to.
+#[derive(Clone, Debug)]
+pub struct RestoreRequest {
+    /// A prefix, or one object.
+    pub source: S3Url,
+    /// A directory, made if it is missing; for one object it may be the file.
+    pub dest: PathBuf,
+    /// What is left out.
+    pub filter: Arc<Filter>,
+    /// What happens to files that are there and are something else.
+    pub overwrite: Overwrite,
+    /// Whether anything is done, or only told.
+    pub effect: Effect,
+    /// How.
+    pub config: Config,
+    /// Where it is written down what was begun; none when a killed run is not to be continued.
+    pub state: Option<StateSettings>,
+}
+
+/// Below which keys it is, and where that goes.
+struct Ground {
+    /// What keys begin with.
+    prefix: String,
+    /// The one object that is meant, if it is one.
+    single: Option<String>,
+    root: PathBuf,
+    /// The name of the one file.
+    name: Option<PathBuf>,
+}
+
+/// What was found to be done.
+struct Found {
+    spool: Spool,
+    objects: u64,
+    /// Bytes that have no room in `root` yet.
+    wanted_bytes: u64,
+}
+
+/// Brings everything below the source down. Returns when each object is a file or has its reason why not.
+///
+/// Nothing is written outside of the destination, and no link is followed on the way to a file. Files that are the same
+/// already are not read again from the server. Cancelling `cancel` stops it in order; parts of large objects stay for the
+/// next run if there is a state.
+///
+/// # Errors
+/// [`ErrorKind::NothingStored`] when nothing is there; the bucket, the server or the destination cannot be used, or has no
+/// room. What fails for one object is in the summary.
+pub fn restore(
+    request: &RestoreRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<RunSummary> {
+    request.config.validate()?;
+    let mut ground = ground(request)?;
+    let found = find(request, &ground, cancel)?;
+    if found.objects == 0 {
+        let message = format!("nothing is stored at {}", request.source);
+        return Err(Error::new(ErrorKind::NothingStored, message)
+            .with_hint(format!("s3haul ls s3://{}/ shows what is", request.source.bucket)));
+    }
+    if request.effect == Effect::Apply {
+        make_room(&ground.root, found.wanted_bytes)?;
+        ground.root = fs::canonicalize(&ground.root).map_err(|error| unusable(&ground.root, error))?;
+    }
+    let home = home(request, &ground, cancel)?;
+    let upload = UploadRequest {
+        input: Input::Paths(Vec::new()),
+        target: request.source.clone(),
+        filter: request.filter.clone(),
+        own_outputs: Vec::new(),
+        bucket_policy: BucketPolicy::MustExist,
+        resume: home.as_ref().map(|home| Resume {
+            journal: home.journal(),
+            stays: true,
+        }),
+        config: request.config.clone(),
+    };
+    let fetches = fetches(found.spool, ground, request.overwrite)?;
+    fetch_objects(fetches, request.effect, &upload, cancel, monitor)
+}
+
+fn unusable(path: &Path, error: io::Error) -> Error {
+    Error::new(
+        ErrorKind::Output,
+        format!("'{}' cannot be written", path.display()),
+    )
+    .with_source(error)
+    .with_hint("name a directory that can be written")
+}
+
+/// A prefix, unless exactly one object has the name.
+fn ground(request: &RestoreRequest) -> Result<Ground> {
+    let (source, dest) = (&request.source, &request.dest);
+    let of_prefix = || Ground {
+        prefix: source.prefix(),
+        single: None,
+        root: dest.clone(),
+        name: None,
+    };
+    if source.key.is_empty() || source.key.ends_with('/') {
+        return Ok(of_prefix());
+    }
+    let (host, connector, store) = connect(&request.config, &source.bucket)?;
+    match host.runtime.block_on(store.head_object(&source.key)) {
+        Ok(_) => {}
+        Err(error) if error.kind == StoreErrorKind::NoSuchKey => return Ok(of_prefix()),
+        Err(error) => return Err(explain(&error, &source.bucket, &connector)),
+    }
+    let prefix = source.key.rfind('/').map_or("", |slash| &source.key[..=slash]);
+    let goes_into = dest.is_dir() || dest.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let name = dest.file_name().filter(|_| !goes_into).map(PathBuf::from);
+    let root = match &name {
+        None => dest.clone(),
+        Some(_) => match dest.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        },
+    };
+    Ok(Ground {
+        prefix: prefix.to_owned(),
+        single: Some(source.key.clone()),
+        root,
+        name,
+    })
+}
+
+/// Lists all that is there. What has no file of its size yet needs room.
+fn find(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -> Result<Found> {
+    let source = &request.source;
+    let keys = (
+        source.bucket.as_str(),
+        ground.single.as_deref().unwrap_or(&ground.prefix),
+    );
+    let unwritable = |error: io::Error| {
+        Error::new(
+            ErrorKind::Configuration,
+            "what is to be restored cannot be written down",
+        )
+        .with_source(error)
+    };
+    let mut found = Found {
+        spool: Spool::new().map_err(unwritable)?,
+        objects: 0,
+        wanted_bytes: 0,
+    };
+    for object in Stored::new(request.config.clone(), keys, cancel.clone()) {
+        let ListedObject {
+            key,
+            size_bytes,
+            etag,
+            ..
+        } = object?;
+        if ground.single.as_ref().is_some_and(|single| *single != key) || key == ground.prefix {
+            continue;
+        }
+        let Some(relative) = relative_path(&key, &ground.prefix) else {
+            continue;
+        };
+        if !is_wanted(&request.filter, &relative) {
+            continue;
+        }
+        found.objects += 1;
+        let there = fs::symlink_metadata(ground.root.join(ground.name.as_ref().unwrap_or(&relative)));
+        if !there.is_ok_and(|there| there.is_file() && there.len() == size_bytes) {
+            found.wanted_bytes += size_bytes;
+        }
+        let spooled = Spooled {
+            key,
+            size_bytes,
+            etag,
+        };
+        found.spool.add(&spooled).map_err(unwritable)?;
+    }
+    Ok(found)
+}
+
+/// Makes the directory, and looks whether `wanted_bytes` fit into its file system.
+fn make_room(root: &Path, wanted_bytes: u64) -> Result<()> {
+    let unusable = |error: io::Error| unusable(root, error);
+    fs::create_dir_all(root).map_err(unusable)?;
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(root, access).map_err(|errno| unusable(errno.into()))?;
+    let space = rustix::fs::statvfs(root).map_err(|errno| unusable(errno.into()))?;
+    let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
+    if wanted_bytes > free_bytes {
+        let (wanted, free) = (ByteSize(wanted_bytes), ByteSize(free_bytes));
+        let message = format!(
+            "'{}' has room for {free}, and {wanted} are needed",
+            root.display()
+        );
+        return Err(Error::new(ErrorKind::Output, message)
+            .with_hint("make room, name another directory, or leave something out with --exclude"));
+    }
+    Ok(())
+}
+
+/// The books of this source and destination; none where nothing is done or written down.
+fn home(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -> Result<Option<Home>> {
+    let Some(state) = request.state.as_ref().filter(|_| request.effect == Effect::Apply) else {
+        return Ok(None);
+    };
+    let purpose = format!("restore to {}", ground.root.display());
+    match Home::of_target(state, &purpose, (&request.config, &request.source), cancel) {
+        Err(error) if error.kind() == ErrorKind::Configuration => {
+            tracing::warn!(%error, "should this run be killed, the next one begins large objects anew");
+            Ok(None)
+        }
+        home => home.map(Some),
+    }
+}
+
+fn fetches(spool: Spool, ground: Ground, overwrite: Overwrite) -> Result<Fetches> {
+    let unreadable = |error: io::Error| {
+        Error::new(ErrorKind::Internal, "what is to be restored cannot be read back").with_source(error)
+    };
+    let objects = spool.read().map_err(unreadable)?;
+    Ok(Box::new(objects.map(move |object| match object {
+        Ok(object) => fetch(object, &ground, overwrite),
+        Err(error) => Fetch {
+            key: String::new(),
+            size_bytes: 0,
+            place: Err((
+                ground.root.clone(),
+                Failure::new(FailureKind::Unreadable, error.to_string()),
+            )),
+        },
+    })))
+}
+
+fn fetch(object: Spooled, ground: &Ground, overwrite: Overwrite) -> Fetch {
+    let Spooled {
+        key,
+        size_bytes,
+        etag,
+    } = object;
+    let relative = match &ground.name {
+        Some(name) => name.clone(),
+        None => relative_path(&key, &ground.prefix).unwrap_or_default(),
+    };
+    let place = Place::new(&ground.root, &relative, overwrite, &etag).ok_or_else(|| {
+        let message = "the key names no file that could be below the destination";
+        (
+            PathBuf::from(&key),
+            Failure::new(FailureKind::KeyRefused, message),
+        )
+    });
+    Fetch {
+        key,
+        size_bytes,
+        place,
+    }
+}

@@ -1,0 +1,391 @@
+//! The steps of an object that becomes a file here: into a temporary file, checked, and given its name.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::journal::Earlier;
+use super::local::LocalSteps;
+use super::look::{md5_of, md5_of_etag, sum};
+use super::place::{Occupant, Overwrite, Place, Spot, set_modified};
+use super::shared::SENDING_HOLDS_BYTES;
+use super::step::{Begun, Done, PartDone, StepDone, StepError};
+use super::task::ObjectSpec;
+use crate::event::{Failure, FailureKind};
+use crate::identity::parse_mtime;
+use crate::store::checksum::{Hasher, of_parts};
+use crate::store::{Checksum, CompletedPart, FileRange, GetObject, ObjectHead, StoreError, StoreErrorKind};
+
+/// Times that reading goes on where a connection broke.
+const READ_TRIES: u32 = 10;
+
+/// A trouble with the file that is written.
+fn local(error: &io::Error) -> StepError {
+    StoreError::local_write(error).into()
+}
+
+fn failed(kind: FailureKind, message: impl Into<String>) -> StepError {
+    StepError::Failed(Failure::new(kind, message))
+}
+
+/// The object is another one than was listed.
+fn changed() -> StepError {
+    failed(FailureKind::Changed, "the object was replaced while it was read")
+}
+
+/// When the file that the object was made of was modified, in nanoseconds since the Unix epoch; when nobody knows, when
+/// the server took it.
+fn modified(head: &ObjectHead) -> Option<i128> {
+    let told = head.metadata.get("mtime").and_then(|text| parse_mtime(text));
+    told.or_else(|| {
+        let since = head.last_modified?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        i128::try_from(since.as_nanos()).ok()
+    })
+}
+
+fn done(object: &ObjectSpec, head: &ObjectHead) -> Done {
+    Done {
+        etag: head.etag.clone(),
+        checksum: head.whole_checksum().map(Checksum::text).unwrap_or_default(),
+        size_bytes: object.size_bytes,
+        identity: None,
+    }
+}
+
+/// Bytes that come, on their way into a file.
+struct Landing<'a> {
+    file: &'a File,
+    first: u64,
+    came: u64,
+    hasher: Hasher,
+}
+
+impl LocalSteps {
+    /// Whether what is at `place` is the object; an error when it is not and stays.
+    pub(super) async fn look_at_place(
+        &self,
+        object: &ObjectSpec,
+        place: &Place,
+    ) -> Result<StepDone, StepError> {
+        let Some(spot) = place.spot(false, &object.key).map_err(|error| local(&error))? else {
+            return Ok(StepDone::Different);
+        };
+        let (size_bytes, is_at) = match spot.occupant().map_err(|error| local(&error))? {
+            Occupant::Nobody => return Ok(StepDone::Different),
+            Occupant::File { size_bytes, modified } => (size_bytes, modified),
+            Occupant::Link if place.overwrite == Overwrite::Always => return Ok(StepDone::Different),
+            Occupant::Link => return Err(failed(FailureKind::Exists, "a symbolic link is there")),
+            Occupant::Other => {
+                return Err(failed(FailureKind::Exists, "something is there that is no file"));
+            }
+        };
+        let head = self.head_of(object, place).await?;
+        if size_bytes == object.size_bytes {
+            let is_same = modified(&head) == Some(is_at) || self.has_content(&spot, &head).await?;
+            if is_same {
+                return Ok(StepDone::Same(done(object, &head)));
+            }
+        }
+        match place.overwrite {
+            Overwrite::Always => Ok(StepDone::Different),
+            Overwrite::Older if modified(&head).is_some_and(|modified| is_at < modified) => {
+                Ok(StepDone::Different)
+            }
+            Overwrite::Older | Overwrite::Never => Err(StepError::Exists),
+            Overwrite::Refuse => Err(failed(
+                FailureKind::Exists,
+                "another file is there; --overwrite always, older or never says what to do",
+            )),
+        }
+    }
+
+    /// What the server says of the object, if it is the one that was listed.
+    async fn head_of(&self, object: &ObjectSpec, place: &Place) -> Result<ObjectHead, StepError> {
+        let head = self.store.head_object(&object.key).await?;
+        if head.etag == place.etag && head.size_bytes == object.size_bytes {
+            Ok(head)
+        } else {
+            Err(changed())
+        }
+    }
+
+    /// Whether the file that is there has the content of the object, as far as the object says what that is.
+    async fn has_content(&self, spot: &Spot, head: &ObjectHead) -> Result<bool, StepError> {
+        let file = spot.open().map_err(|error| local(&error))?;
+        Ok(self.proof(file, head).await? == Some(true))
+    }
+
+    /// Whether `file` is what `head` says; none when it says nothing that could be compared.
+    async fn proof(&self, file: File, head: &ObjectHead) -> Result<Option<bool>, StepError> {
+        let range = FileRange {
+            file,
+            offset: 0,
+            length: head.size_bytes,
+            identity: None,
+        };
+        if let Some(checksum) = head.whole_checksum() {
+            return Ok(Some(sum(&range, checksum).await? == *checksum));
+        }
+        let Some(md5) = md5_of_etag(&head.etag) else {
+            return Ok(None);
+        };
+        let is_same = md5_of(&range).await? == md5;
+        // Servers that nobody knows, and those that encrypt, may have ETags that look like an MD5 and are none.
+        let proves = is_same || (self.shared.connector.server().is_trusted() && !head.opaque_etag);
+        Ok(proves.then_some(is_same))
+    }
+
+    /// Reads a whole object by one request, as long as its connection holds.
+    pub(super) async fn fetch(&self, object: &ObjectSpec, place: &Place) -> Result<StepDone, StepError> {
+        if object.size_bytes > self.shared.settings.multipart_threshold.bytes() {
+            return Err(StepError::TooLarge {
+                size_bytes: object.size_bytes,
+            });
+        }
+        let _held = self.shared.hold(object.size_bytes.min(SENDING_HOLDS_BYTES)).await;
+        let spot = spot_of(object, place)?;
+        let file = spot.make_temporary().map_err(|error| local(&error))?;
+        let outcome = self.fetch_into(&spot, file, object, place).await;
+        if outcome.is_err() {
+            // What was begun must not stay; why it failed is worth more than why it stays.
+            let _ = spot.remove_temporary();
+        }
+        outcome
+    }
+
+    async fn fetch_into(
+        &self,
+        spot: &Spot,
+        file: File,
+        object: &ObjectSpec,
+        place: &Place,
+    ) -> Result<StepDone, StepError> {
+        let range = (0, object.size_bytes);
+        let (found, head) = self.land(&file, object, place, range, true).await?;
+        let head = match head {
+            Some(head) => head,
+            // It came in pieces.
+            None => self.head_of(object, place).await?,
+        };
+        if head.etag != place.etag {
+            return Err(changed());
+        }
+        let is_proven = head
+            .checksum(found.algorithm)
+            .filter(|kept| !kept.value.contains('-'));
+        let is_proven = is_proven.map(|kept| *kept == found);
+        self.name(spot, file, (object, place, &head), is_proven).await
+    }
+
+    /// Brings the bytes of `range`, an offset and a length, to their place in `file`. What a whole object says of itself
+    /// comes with them.
+    async fn land(
+        &self,
+        file: &File,
+        object: &ObjectSpec,
+        place: &Place,
+        (first, length): (u64, u64),
+        is_whole: bool,
+    ) -> Result<(Checksum, Option<ObjectHead>), StepError> {
+        let mut landing = Landing {
+            file,
+            first,
+            came: 0,
+            hasher: Hasher::new(self.shared.settings.checksum),
+        };
+        let mut tries = 0;
+        loop {
+            let before = landing.came;
+            let goes_on_from_the_start = is_whole && before == 0;
+            let request = GetObject {
+                key: &object.key,
+                range: (!goes_on_from_the_start).then(|| (first + before, length - before)),
+                if_match: Some(&place.etag),
+            };
+            let outcome = self
+                .store
+                .get_object(&request, &mut |bytes| landing.take(bytes, length))
+                .await;
+            tries += 1;
+            match outcome {
+                Ok(head) if landing.came == length => {
+                    return Ok((landing.hasher.finish(), goes_on_from_the_start.then_some(head)));
+                }
+                Ok(_) => return Err(changed()),
+                Err(error) if matches!(error.kind, StoreErrorKind::PreconditionFailed) => {
+                    return Err(changed());
+                }
+                // The connection broke on the way: it goes on from there.
+                Err(error)
+                    if error.kind != StoreErrorKind::LocalWrite
+                        && !error.is_fatal()
+                        && landing.came > before
+                        && landing.came < length
+                        && tries < READ_TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Looks for what an earlier run brought of a large object, or makes room for all of it.
+    pub(super) fn begin_fetch(
+        &self,
+        object: &ObjectSpec,
+        place: &Place,
+        earlier: Option<Box<Earlier>>,
+    ) -> Result<StepDone, StepError> {
+        let spot = spot_of(object, place)?;
+        let begun = Arc::new(Begun {
+            upload_id: spot.temporary().to_owned(),
+            identity: None,
+        });
+        if let Some(earlier) = earlier
+            && let Ok(file) = spot.open_temporary()
+            && file
+                .metadata()
+                .is_ok_and(|metadata| metadata.len() == object.size_bytes)
+        {
+            return Ok(StepDone::Resumed(begun, earlier.parts));
+        }
+        let file = spot.make_temporary().map_err(|error| local(&error))?;
+        let room = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, object.size_bytes);
+        let room = match room {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(object.size_bytes),
+            room => room.map_err(io::Error::from),
+        };
+        room.map_err(|error| {
+            let _ = spot.remove_temporary();
+            local(&error)
+        })?;
+        Ok(StepDone::Begun(begun))
+    }
+
+    /// Brings one part of a large object; nothing of one that an earlier run `sent` and that is still what it was.
+    pub(super) async fn fetch_part(
+        &self,
+        (object, place): (&ObjectSpec, &Place),
+        number: u32,
+        (offset, length): (u64, u64),
+        sent: Option<Box<PartDone>>,
+    ) -> Result<StepDone, StepError> {
+        let _held = self.shared.hold(length.min(SENDING_HOLDS_BYTES)).await;
+        let spot = spot_of(object, place)?;
+        let file = spot.open_temporary().map_err(|error| local(&error))?;
+        if let Some(sent) = sent {
+            let range = FileRange {
+                file: file.try_clone().map_err(|error| local(&error))?,
+                offset,
+                length,
+                identity: None,
+            };
+            if sum(&range, &sent.part.checksum).await? == sent.part.checksum {
+                return Ok(StepDone::Part(*sent));
+            }
+        }
+        let (checksum, _) = self.land(&file, object, place, (offset, length), false).await?;
+        let part = CompletedPart {
+            number,
+            etag: String::new(),
+            checksum,
+        };
+        Ok(StepDone::Part(PartDone { part, length }))
+    }
+
+    /// Checks the whole of a large object, and gives it its name.
+    pub(super) async fn finish_fetch(
+        &self,
+        object: &ObjectSpec,
+        place: &Place,
+        parts: &[PartDone],
+    ) -> Result<StepDone, StepError> {
+        let head = self.head_of(object, place).await?;
+        let spot = spot_of(object, place)?;
+        let file = spot.open_temporary().map_err(|error| local(&error))?;
+        let sums: Vec<_> = parts
+            .iter()
+            .map(|done| (&done.part.checksum, done.length))
+            .collect();
+        let found = of_parts(self.shared.settings.checksum, &sums).filter(|sum| !sum.value.contains('-'));
+        let is_proven = found.and_then(|found| {
+            let kept = head
+                .whole_checksum()
+                .filter(|kept| kept.algorithm == found.algorithm)?;
+            Some(*kept == found)
+        });
+        let outcome = self.name(&spot, file, (object, place, &head), is_proven).await;
+        if outcome.is_err() {
+            let _ = spot.remove_temporary();
+        }
+        outcome
+    }
+
+    /// The last of a file: proof of its content if there is none yet, its time, its way to the disk, its name.
+    async fn name(
+        &self,
+        spot: &Spot,
+        file: File,
+        (object, place, head): (&ObjectSpec, &Place, &ObjectHead),
+        is_proven: Option<bool>,
+    ) -> Result<StepDone, StepError> {
+        let is_proven = match is_proven {
+            Some(is_proven) => Some(is_proven),
+            None => {
+                let again = file.try_clone().map_err(|error| local(&error))?;
+                self.proof(again, head).await?
+            }
+        };
+        if is_proven == Some(false) {
+            return Err(failed(
+                FailureKind::Verification,
+                "what came is not what the object's checksum says",
+            ));
+        }
+        if let Some(modified) = modified(head) {
+            set_modified(&file, modified).map_err(|error| local(&error))?;
+        }
+        // To wait for a disk on an event loop would hold up all others.
+        let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;
+        synced
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(|error| local(&error))?;
+        let replaces = matches!(place.overwrite, Overwrite::Always | Overwrite::Older);
+        spot.settle(replaces).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                failed(FailureKind::Exists, "a file has appeared there meanwhile")
+            }
+            _ => local(&error),
+        })?;
+        Ok(StepDone::Stored(done(object, head)))
+    }
+}
+
+fn spot_of(object: &ObjectSpec, place: &Place) -> Result<Spot, StepError> {
+    let spot = place.spot(true, &object.key).map_err(|error| local(&error))?;
+    spot.ok_or_else(|| failed(FailureKind::KeyRefused, "the key names no file"))
+}
+
+/// Removes what was begun of an object.
+pub(super) fn give_up_fetch(object: &ObjectSpec, place: &Place) -> Result<(), StepError> {
+    match place.spot(false, &object.key).map_err(|error| local(&error))? {
+        Some(spot) => spot.remove_temporary().map_err(|error| local(&error)),
+        None => Ok(()),
+    }
+}
+
+impl Landing<'_> {
+    /// Takes the next bytes of `length` that are to come. More than those are not taken.
+    fn take(&mut self, bytes: &[u8], length: u64) -> io::Result<()> {
+        if self.came + bytes.len() as u64 > length {
+            return Err(io::Error::other("more bytes came than the object has"));
+        }
+        self.file.write_all_at(bytes, self.first + self.came)?;
+        self.hasher.update(bytes);
+        self.came += bytes.len() as u64;
+        Ok(())
+    }
+}
