@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Refused,
     /// Another run has the target in hand.
     Locked,
+    /// The time of the run was up before it could begin.
+    OutOfTime,
     /// Stopped by a signal or by the caller's cancellation.
     Interrupted,
     /// A fault of s3haul itself or of the machine (a thread or process that cannot be started).

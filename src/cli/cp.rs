@@ -14,6 +14,7 @@ use super::report_file::{ReportFile, run_report};
 use super::restore::RestoringArgs;
 use super::run_output::{Deed, RunMonitor, print_summary};
 use super::state_args::StateArgs;
+use super::unattended::{Came, UnattendedArgs, figures};
 use super::{dry_run, embedded, json, logging, printer, restore, signals};
 use crate::config::BucketPolicy;
 use crate::error::{Error, ErrorKind, Result};
@@ -78,6 +79,8 @@ pub(super) struct CpArgs {
     state: StateArgs,
     #[command(flatten)]
     restoring: RestoringArgs,
+    #[command(flatten)]
+    unattended: UnattendedArgs,
 
     /// Make the bucket if it is missing
     #[arg(long, help_heading = "Server", env = "S3HAUL_CREATE_BUCKET")]
@@ -126,6 +129,7 @@ impl CpArgs {
                 BucketPolicy::MustExist
             },
             resume: None,
+            deadline: None,
             config: config(
                 self.run.with_engine(self.store.settings_without_server()),
                 transfer,
@@ -160,6 +164,7 @@ impl CpArgs {
                 &self.run,
             ),
             state: self.state.settings().ok(),
+            deadline: None,
         }))
     }
 
@@ -234,12 +239,19 @@ fn usage(message: impl Into<String>) -> Error {
 /// Runs the command.
 pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
     if let Some(request) = args.restore_request()? {
-        return restore::run_request(request, (&args.store, &args.run), output);
+        return restore::run_request(request, (&args.store, &args.run), &args.unattended, output);
     }
-    let mut request = args.request(output)?;
+    let request = args.request(output)?;
     if args.dry_run {
         return dry_run::run(&request, output);
     }
+    let job = request.target.to_string();
+    args.unattended.attend(&job, |deadline| {
+        upload_all(args, UploadRequest { deadline, ..request }, output)
+    })
+}
+
+fn upload_all(args: &CpArgs, mut request: UploadRequest, output: &OutputArgs) -> Result<Came> {
     // Everything that can be said without a server is said before one is started.
     request.config.validate()?;
     if let Input::Paths(sources) = &request.input {
@@ -281,6 +293,12 @@ pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
             code
         };
     }
-    print_summary(&summary, &summary.text(), code, output);
-    Ok(code)
+    let text = summary.text();
+    print_summary(&summary, &text, code, output);
+    Ok(Came {
+        code,
+        figures: figures(&summary, "uploaded", (0, 0)),
+        headline: text.lines().next().unwrap_or_default().to_owned(),
+        stamp: None,
+    })
 }

@@ -12,6 +12,7 @@ Exit codes:
    2  usage: arguments that make no sense
    3  finished, but some files could not be read, kept changing or failed
    4  verification found differences
+   5  stopped by --max-duration; the next run goes on
    6  refused by a guard: nothing was deleted
   10  the bucket does not exist, or nothing is stored at the prefix
   11  another run has the target in hand
@@ -27,6 +28,7 @@ pub(super) enum ExitCode {
     Usage = 2,
     Incomplete = 3,
     Differs = 4,
+    OutOfTime = 5,
     Refused = 6,
     NotFound = 10,
     Locked = 11,
@@ -47,6 +49,7 @@ impl ExitCode {
             ErrorKind::Usage => Self::Usage,
             ErrorKind::NoSuchBucket | ErrorKind::NothingStored => Self::NotFound,
             ErrorKind::Refused => Self::Refused,
+            ErrorKind::OutOfTime => Self::OutOfTime,
             ErrorKind::Locked => Self::Locked,
             ErrorKind::Interrupted => super::signals::received().unwrap_or(Self::Failed),
             _ => Self::Failed,
@@ -58,6 +61,7 @@ impl ExitCode {
         match &summary.ending {
             Ending::Fatal { cause } if cause.kind == StoreErrorKind::NoSuchBucket => Self::NotFound,
             Ending::Fatal { .. } => Self::Failed,
+            Ending::OutOfTime => Self::OutOfTime,
             Ending::Cancelled => super::signals::received().unwrap_or(Self::Failed),
             Ending::Finished if summary.totals.failed + summary.totals.cancelled > 0 => Self::Incomplete,
             Ending::Finished => Self::Done,

@@ -1,7 +1,6 @@
 //! Sets `tracing` up, once: warnings on standard error, more with `-v`, everything asked for into a log file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
@@ -10,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
+use super::log_file::LogFile;
 use super::printer::{self, FirstFailure};
 use super::run_output::Deed;
 use crate::error::{Error, ErrorKind, Result};
@@ -57,24 +57,6 @@ pub(super) fn file(record: &FileRecord, deed: Deed) {
 static LOG_FILE: OnceLock<PathBuf> = OnceLock::new();
 static FAILURE: FirstFailure = FirstFailure::none();
 
-/// Keeps the first failure, to be told at the end, and goes on.
-struct LogFile(File);
-
-impl Write for LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        FAILURE.note(self.0.write_all(bytes));
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
 fn cannot(path: &Path, error: io::Error) -> Error {
     Error::new(
         ErrorKind::Output,
@@ -105,14 +87,10 @@ pub(super) fn init(verbosity: u8, log_file: Option<&Path>) -> Result<()> {
         .with_filter(filter(&format!("{to_people_level},{RUN}=off")));
     let to_file = log_file
         .map(|path| {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)
-                .map_err(|error| cannot(path, error))?;
+            let file = LogFile::open(path, &FAILURE).map_err(|error| cannot(path, error))?;
             let _ = LOG_FILE.set(path.to_owned());
             Ok(fmt::layer()
-                .with_writer(Mutex::new(LogFile(file)))
+                .with_writer(Mutex::new(file))
                 .with_ansi(false)
                 .with_filter(filter(to_file_level)))
         })

@@ -16,7 +16,9 @@ mod embedded;
 mod exit_code;
 mod filter_args;
 mod json;
+mod log_file;
 mod logging;
+mod metrics;
 mod output_args;
 mod printer;
 mod progress;
@@ -28,6 +30,7 @@ mod serve;
 mod signals;
 mod state_args;
 mod sync;
+mod unattended;
 mod verify;
 
 use clap::{CommandFactory as _, Parser, Subcommand};

@@ -51,7 +51,7 @@ pub(super) struct OutputArgs {
     #[arg(long, value_enum, default_value_t = ProgressArg::Auto, env = "S3HAUL_PROGRESS", global = true)]
     pub(super) progress: ProgressArg,
 
-    /// Append a log to this file
+    /// Append a log to this file; one of 10 MiB is put aside as FILE.1, and three of those are kept
     #[arg(long, value_name = "FILE", env = "S3HAUL_LOG_FILE", global = true)]
     pub(super) log_file: Option<PathBuf>,
 

@@ -13,6 +13,7 @@ use super::output_args::OutputArgs;
 use super::read_args::ReadArgs;
 use super::run_output::{Deed, RunMonitor, print_end};
 use super::state_args::StateArgs;
+use super::unattended::{Came, UnattendedArgs, figures};
 use super::{embedded, logging, signals};
 use crate::config::Config;
 use crate::error::Result;
@@ -54,6 +55,8 @@ pub(super) struct RestoreArgs {
     pub(super) run: RunArgs,
     #[command(flatten)]
     pub(super) reading: ReadArgs,
+    #[command(flatten)]
+    unattended: UnattendedArgs,
 }
 
 /// What happens to what is there.
@@ -107,21 +110,39 @@ impl RestoreArgs {
             },
             // Without a place for the books, large objects begin anew after a kill.
             state: self.state.settings().ok(),
+            deadline: None,
         })
     }
 }
 
 /// Runs the command.
 pub(super) fn run(args: &RestoreArgs, output: &OutputArgs) -> Result<ExitCode> {
-    run_request(args.request()?, (&args.store, &args.run), output)
+    run_request(
+        args.request()?,
+        (&args.store, &args.run),
+        &args.unattended,
+        output,
+    )
 }
 
 /// Restores what `request` names from the server that the flags name.
 pub(super) fn run_request(
+    request: RestoreRequest,
+    server: (&StoreArgs, &RunArgs),
+    unattended: &UnattendedArgs,
+    output: &OutputArgs,
+) -> Result<ExitCode> {
+    let job = request.source.to_string();
+    unattended.attend(&job, |deadline| {
+        restore_all(RestoreRequest { deadline, ..request }, server, output)
+    })
+}
+
+fn restore_all(
     mut request: RestoreRequest,
     (store, run): (&StoreArgs, &RunArgs),
     output: &OutputArgs,
-) -> Result<ExitCode> {
+) -> Result<Came> {
     request.config.validate()?;
     let (store, _server) = embedded::settings(store)?;
     request.config.store = run.with_engine(store);
@@ -138,8 +159,14 @@ pub(super) fn run_request(
     };
     tracing::info!(target: logging::RUN, totals = ?summary.totals, elapsed = ?summary.elapsed, "ends");
     let code = ExitCode::of_summary(&summary);
-    print_end(&summary, headline(&summary), code, output);
-    Ok(code)
+    let headline = headline(&summary);
+    print_end(&summary, headline.clone(), code, output);
+    Ok(Came {
+        code,
+        figures: figures(&summary, "restored", (0, 0)),
+        headline,
+        stamp: None,
+    })
 }
 
 /// What a restore came to, in one line.

@@ -12,6 +12,7 @@ use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::run_output::{Deed, RunMonitor, print_end};
 use super::state_args::StateArgs;
+use super::unattended::{Came, UnattendedArgs, figures};
 use super::{embedded, json, logging, printer, signals};
 use crate::config::BucketPolicy;
 use crate::error::Result;
@@ -95,6 +96,8 @@ pub(super) struct SyncArgs {
     transfer: TransferArgs,
     #[command(flatten)]
     objects: ObjectArgs,
+    #[command(flatten)]
+    unattended: UnattendedArgs,
 }
 
 /// What may be deleted.
@@ -164,6 +167,7 @@ impl SyncArgs {
             delete: self.delete.rules(),
             required_file: self.require_file.clone(),
             state: self.state.settings()?,
+            deadline: None,
         })
     }
 
@@ -185,7 +189,14 @@ impl SyncArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &SyncArgs, output: &OutputArgs) -> Result<ExitCode> {
-    let mut request = args.request(output)?;
+    let request = args.request(output)?;
+    let job = request.target.to_string();
+    args.unattended.attend(&job, |deadline| {
+        mirror_all(args, MirrorRequest { deadline, ..request }, output)
+    })
+}
+
+fn mirror_all(args: &SyncArgs, mut request: MirrorRequest, output: &OutputArgs) -> Result<Came> {
     request.config.validate()?;
     embedded::refuse_data_inside(&args.store, std::slice::from_ref(&args.source), &request.filter)?;
     let (store, _server) = embedded::settings(&args.store)?;
@@ -207,7 +218,17 @@ pub(super) fn run(args: &SyncArgs, output: &OutputArgs) -> Result<ExitCode> {
     tracing::info!(target: logging::RUN, totals = ?summary.run.totals, tally = ?summary.tally, "ends");
     let code = code(&summary);
     tell(&summary, code, output);
-    Ok(code)
+    let tally = &summary.tally;
+    let mut figures = figures(&summary.run, "uploaded", (tally.unchanged, tally.bytes_unchanged));
+    if let Some(Deletion::Done(deleted)) = &summary.deletion {
+        figures.results.push(("deleted", deleted.objects, deleted.bytes));
+    }
+    Ok(Came {
+        code,
+        figures,
+        headline: headline(&summary),
+        stamp: (!args.dry_run).then(|| summary.home.join("last-success")),
+    })
 }
 
 fn code(summary: &MirrorSummary) -> ExitCode {

@@ -9,10 +9,12 @@ use serde_json::json;
 use super::args::{RunArgs, StoreArgs};
 use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
+use super::metrics::Figures;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::progress::Progress;
 use super::read_args::ReadArgs;
 use super::run_output::Deed;
+use super::unattended::{Came, UnattendedArgs};
 use super::{embedded, json as lines, logging, printer, signals};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +52,8 @@ pub(super) struct VerifyArgs {
     run: RunArgs,
     #[command(flatten)]
     reading: ReadArgs,
+    #[command(flatten)]
+    unattended: UnattendedArgs,
 }
 
 /// A share as people type it: `5`, `5%`, `12.5%`.
@@ -91,6 +95,7 @@ impl VerifyArgs {
                 run: self.run.settings(),
             },
             read_percent: share,
+            deadline: None,
         })
     }
 }
@@ -173,7 +178,14 @@ impl Monitor for Differences<'_> {
 
 /// Runs the command.
 pub(super) fn run(args: &VerifyArgs, output: &OutputArgs) -> Result<ExitCode> {
-    let mut request = args.request()?;
+    let request = args.request()?;
+    let job = request.target.to_string();
+    args.unattended.attend(&job, |deadline| {
+        verify_all(args, VerifyRequest { deadline, ..request }, output)
+    })
+}
+
+fn verify_all(args: &VerifyArgs, mut request: VerifyRequest, output: &OutputArgs) -> Result<Came> {
     request.config.validate()?;
     let (store, _server) = embedded::settings(&args.store)?;
     request.config.store = args.run.with_engine(store);
@@ -187,8 +199,24 @@ pub(super) fn run(args: &VerifyArgs, output: &OutputArgs) -> Result<ExitCode> {
     differences.progress.finish();
     let (found, verification) = (differences.found, outcome?);
     let code = code(&verification, found);
-    tell(&verification, found, code, output);
-    Ok(code)
+    let headline = headline(&verification, found);
+    tell(&verification, found, (code, &headline), output);
+    let run = &verification.run;
+    let results = vec![
+        ("same", run.totals.unchanged, 0),
+        ("missing", found.missing, 0),
+        ("different", found.different, 0),
+        ("unreadable", found.unreadable, 0),
+        ("extra", verification.extra, 0),
+        ("not-tried", run.totals.cancelled, 0),
+    ];
+    let retries = run.totals.retries;
+    Ok(Came {
+        code,
+        figures: Figures { results, retries },
+        headline,
+        stamp: None,
+    })
 }
 
 fn code(verification: &Verification, found: Found) -> ExitCode {
@@ -211,7 +239,7 @@ fn code(verification: &Verification, found: Found) -> ExitCode {
     }
 }
 
-fn tell(verification: &Verification, found: Found, code: ExitCode, output: &OutputArgs) {
+fn tell(verification: &Verification, found: Found, (code, headline): (ExitCode, &str), output: &OutputArgs) {
     let Verification {
         run, tally, extra, ..
     } = verification;
@@ -233,9 +261,17 @@ fn tell(verification: &Verification, found: Found, code: ExitCode, output: &Outp
     if code == ExitCode::NotFound {
         printer::failure(&format!("nothing is stored at {}", run.target));
     }
-    if output.is_silent() && code == ExitCode::Done {
-        return;
+    if !(output.is_silent() && code == ExitCode::Done) {
+        printer::note(headline);
     }
+}
+
+/// What was found, in one line.
+fn headline(verification: &Verification, found: Found) -> String {
+    let Verification {
+        run, tally, extra, ..
+    } = verification;
+    let same = run.totals.unchanged;
     let counts = [
         (found.missing, "missing"),
         (found.different, "different"),
@@ -247,11 +283,11 @@ fn tell(verification: &Verification, found: Found, code: ExitCode, output: &Outp
     let others = counts.iter().filter(|(count, _)| *count > 0);
     pieces.extend(others.map(|(count, what)| format!("{} {what}", grouped(*count))));
     let bytes = ByteSize(run.totals.bytes_discovered);
-    printer::note(&format!(
+    format!(
         "{} beside {} in {}: {} ({bytes} looked at)",
         grouped(tally.files),
         run.target,
         spoken(run.elapsed),
         pieces.join(", ")
-    ));
+    )
 }

@@ -20,6 +20,7 @@ mod verify;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +76,8 @@ pub struct MirrorRequest {
     pub required_file: Option<PathBuf>,
     /// Where what is remembered of mirrors is kept.
     pub state: StateSettings,
+    /// When nothing new is begun any more.
+    pub deadline: Option<Instant>,
 }
 
 /// What became of what is gone.
@@ -104,6 +107,8 @@ pub struct MirrorSummary {
     pub deletion: Option<Deletion>,
     /// What is wrong with what is remembered, for people.
     pub state_notes: Vec<String>,
+    /// Where what is remembered of this mirror is kept.
+    pub home: PathBuf,
 }
 
 /// Makes what is below the target what the source is. Returns when everything is done that is going to be.
@@ -176,6 +181,7 @@ pub fn mirror(
         tally: compared.tally,
         deletion,
         state_notes: memory.notes,
+        home: home.directory().to_owned(),
     })
 }
 
@@ -325,6 +331,7 @@ fn upload_request(request: &MirrorRequest, home: &Home) -> UploadRequest {
             journal: home.journal(),
             stays: false,
         }),
+        deadline: request.deadline,
         config,
     }
 }

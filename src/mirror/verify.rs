@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ pub struct VerifyRequest {
     pub config: Config,
     /// Of so many of 100 objects, by chance, the content is read whatever their checksums say.
     pub read_percent: f64,
+    /// When nothing new is begun any more.
+    pub deadline: Option<Instant>,
 }
 
 /// What came of it. Each difference was told: files as planned uploads, objects without a file as planned deletions.
@@ -62,6 +65,7 @@ pub fn verify(
         own_outputs: Vec::new(),
         bucket_policy: BucketPolicy::MustExist,
         resume: None,
+        deadline: request.deadline,
         config: request.config.clone(),
     };
     let way = Way {

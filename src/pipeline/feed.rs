@@ -149,7 +149,7 @@ impl Source {
                     outlet: Outlet::new(&tasks, batch_limit, self.sorts),
                 };
                 for wanted in entries {
-                    if run.cancel.is_cancelled() {
+                    if run.cancel.is_cancelled() || run.is_out_of_time() {
                         break;
                     }
                     feeder.take(wanted);
@@ -166,7 +166,7 @@ impl Source {
                     outlet: Outlet::new(&tasks, None, self.sorts),
                 };
                 for fetch in fetches {
-                    if run.cancel.is_cancelled() {
+                    if run.cancel.is_cancelled() || run.is_out_of_time() {
                         break;
                     }
                     feeder.fetch(fetch);

@@ -31,7 +31,7 @@ use crate::report::{Collector, RunSummary};
 use crate::source::{Filter, S3Url};
 use crate::store::{Connector, Gate, RetryObserver, Throttle, check_bucket, first_contact};
 use crate::strategy::{Choice, Clients, Evidence, Host, Strategy, StrategyContext, build};
-use crate::transfer::{EventSender, RunContext, TransferShared};
+use crate::transfer::{EventSender, RunContext, TimeLimit, TransferShared};
 use crate::usage;
 
 use self::batches::batch_limit;
@@ -94,6 +94,8 @@ pub struct UploadRequest {
     pub bucket_policy: BucketPolicy,
     /// How the next run goes on with multipart uploads that this one leaves; none when it does not.
     pub resume: Option<Resume>,
+    /// When nothing new is begun any more; what is in hand then is finished.
+    pub deadline: Option<Instant>,
     /// How.
     pub config: Config,
 }
@@ -108,6 +110,7 @@ impl UploadRequest {
             own_outputs: Vec::new(),
             bucket_policy: BucketPolicy::MustExist,
             resume: None,
+            deadline: None,
             config,
         }
     }
@@ -300,6 +303,7 @@ fn prepare(
         fatal: Arc::default(),
         threshold_bytes: config.transfer.multipart_threshold.bytes(),
         part_bytes: config.transfer.part_size.bytes(),
+        time_limit: request.deadline.map(TimeLimit::at),
         plans: effect == Effect::Plan,
     };
     let attention = config.transfer.attention;

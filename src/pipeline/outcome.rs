@@ -8,6 +8,7 @@ use crate::queue::Pressure;
 use crate::report::{Collector, Ending, Phases, RunSummary};
 use crate::strategy::{Choice, Evidence, StrategyContext, WorkersSummary};
 use crate::timing::RequestTimes;
+use crate::transfer::TimeLimit;
 use crate::usage;
 
 /// When a run began, by several clocks.
@@ -62,6 +63,7 @@ impl Ended {
         let ending = match fatal {
             Some(cause) => Ending::Fatal { cause },
             None if context.run.cancel.is_cancelled() => Ending::Cancelled,
+            None if context.run.time_limit.as_ref().is_some_and(TimeLimit::has_cut) => Ending::OutOfTime,
             None => Ending::Finished,
         };
         let workers = context.evidence.summary();

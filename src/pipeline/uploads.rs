@@ -10,7 +10,7 @@ use super::{Resume, UploadRequest};
 use crate::event::DETAIL;
 use crate::store::{StoreResult, abort_strays, hex};
 use crate::strategy::StrategyContext;
-use crate::transfer::OpenUploads;
+use crate::transfer::{OpenUploads, TimeLimit};
 
 /// Time that aborting what is left over may take.
 const SWEEP_LIMIT: Duration = Duration::from_secs(2);
@@ -35,9 +35,15 @@ pub(super) fn open_uploads(request: &UploadRequest) -> OpenUploads {
 /// file that is another one now. Those of a run that is stopped stay if they are to be left to the next one.
 pub(super) fn sweep(context: &StrategyContext) {
     let uploads = &context.run.open_uploads;
-    let is_stopped = context.run.cancel.is_cancelled();
+    let is_out_of_time = context.run.time_limit.as_ref().is_some_and(TimeLimit::has_cut);
+    let is_stopped = context.run.cancel.is_cancelled() || is_out_of_time;
     let mut begun = Vec::new();
-    if !(is_stopped && uploads.stay()) {
+    let goes_on = if is_out_of_time {
+        uploads.are_written_down()
+    } else {
+        is_stopped && uploads.stay()
+    };
+    if !goes_on {
         begun.extend(uploads.take());
     }
     // A run that is stopped may not have come to their files.

@@ -97,6 +97,8 @@ pub enum Ending {
     Finished,
     /// Stopped from outside.
     Cancelled,
+    /// Its time was up before everything was done.
+    OutOfTime,
     /// Stopped because nothing could be uploaded any more.
     Fatal {
         /// What it died of.

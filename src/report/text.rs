@@ -58,7 +58,7 @@ impl RunSummary {
         );
         match &self.ending {
             Ending::Finished => head,
-            Ending::Cancelled | Ending::Fatal { .. } => {
+            Ending::Cancelled | Ending::OutOfTime | Ending::Fatal { .. } => {
                 format!("stopped early: {head}; {} not tried", grouped(totals.cancelled))
             }
         }

@@ -10,6 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,8 @@ pub struct RestoreRequest {
     pub config: Config,
     /// Where it is written down what was begun; none when a killed run is not to be continued.
     pub state: Option<StateSettings>,
+    /// When nothing new is begun any more.
+    pub deadline: Option<Instant>,
 }
 
 /// Below which keys it is, and where that goes.
@@ -104,6 +107,7 @@ pub fn restore(
             journal: home.journal(),
             stays: true,
         }),
+        deadline: request.deadline,
         config: request.config.clone(),
     };
     let fetches = fetches(found.spool, ground, request.overwrite)?;
@@ -174,6 +178,11 @@ fn find(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -
         objects: 0,
         wanted_bytes: 0,
     };
+    let is_over = || {
+        request
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    };
     for object in Stored::new(request.config.clone(), keys, cancel.clone()) {
         let ListedObject {
             key,
@@ -181,6 +190,12 @@ fn find(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -
             etag,
             ..
         } = object?;
+        if is_over() {
+            let message = "the time was up before all that is stored was listed";
+            return Err(
+                Error::new(ErrorKind::OutOfTime, message).with_hint("nothing was restored; allow more time")
+            );
+        }
         if ground.single.as_ref().is_some_and(|single| *single != key) || key == ground.prefix {
             continue;
         }

@@ -43,6 +43,7 @@ pub use body::{Body, FileRange, SLICE_BYTES};
 pub use connector::{Connector, ServerKind};
 pub use error::{StoreError, StoreErrorKind};
 pub use explain::explain;
+pub use http::ping;
 pub use listing::Listing;
 pub use pace::Pace;
 pub use payload::{Payload, Sums};

@@ -15,6 +15,7 @@ use super::step::{
 };
 use super::task::{Content, FileTask, ObjectSpec, PartTask, Task};
 use super::ticket::{EventSender, Ticket};
+use super::time_limit::TimeLimit;
 use crate::event::{DETAIL, Event, Failure, FailureKind, Outcome, SkipReason, WorkerId};
 use crate::plan::PartPlan;
 
@@ -37,6 +38,8 @@ pub struct RunContext {
     pub threshold_bytes: u64,
     /// Bytes of a part.
     pub part_bytes: u64,
+    /// When nothing new is begun any more; what is in hand is finished.
+    pub time_limit: Option<TimeLimit>,
     /// Nothing is sent: files are looked at, and what would be is told.
     pub plans: bool,
 }
@@ -51,7 +54,15 @@ impl RunContext {
         self.cancel.cancel();
     }
 
+    /// True when the time is up. Whoever asks does not go on then.
+    pub fn is_out_of_time(&self) -> bool {
+        self.time_limit.as_ref().is_some_and(TimeLimit::is_over)
+    }
+
     pub(super) async fn run(&self, steps: &dyn Steps, step: Step) -> Result<StepDone, StepError> {
+        if step.begins() && self.is_out_of_time() {
+            return Err(StepError::Cancelled);
+        }
         run_unless_cancelled(steps, step, &self.cancel).await
     }
 }
@@ -273,7 +284,10 @@ pub(super) async fn give_up(
     steps: &dyn Steps,
     context: &RunContext,
 ) {
-    let goes_on = context.cancel.is_cancelled() && context.open_uploads.stay();
+    let uploads = &context.open_uploads;
+    let is_over = context.time_limit.as_ref().is_some_and(TimeLimit::has_cut);
+    let goes_on =
+        (context.cancel.is_cancelled() && uploads.stay()) || (is_over && uploads.are_written_down());
     // A stream cannot be read again.
     if !goes_on || matches!(object.content, Content::Held(_)) {
         abort(&begun.upload_id, object, steps, context).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::drive::{RunContext, settle};
 use super::drive_file::upload_whole;
-use super::step::{Step, StepDone, StepError, Steps, run_unless_cancelled};
+use super::step::{Step, StepDone, StepError, Steps};
 use super::task::FileTask;
 use crate::event::{DETAIL, WorkerId};
 
@@ -19,7 +19,7 @@ pub(super) async fn drive_batch(
         file.ticket.note(|record| record.worker = worker);
     }
     let objects = files.iter().map(|file| Arc::clone(&file.object)).collect();
-    let stored = match run_unless_cancelled(steps, Step::Batch { objects }, &context.cancel).await {
+    let stored = match context.run(steps, Step::Batch { objects }).await {
         Ok(StepDone::Batch(stored)) => stored,
         Ok(_) => Vec::new(),
         Err(trouble @ (StepError::Cancelled | StepError::Fatal(_))) => {

@@ -24,6 +24,7 @@ mod step;
 mod stream;
 mod task;
 mod ticket;
+mod time_limit;
 mod verify;
 
 pub use batch_probe::probe_batches;
@@ -39,3 +40,4 @@ pub use step::{FatalCause, Step, StepDone, StepError, Steps};
 pub use stream::{Stopped, read_stream};
 pub use task::{Content, FileTask, ObjectSpec, PartTask, Task, parts};
 pub use ticket::{EventSender, Ticket};
+pub use time_limit::TimeLimit;

@@ -60,6 +60,11 @@ impl OpenUploads {
         self.stays && self.journal.is_some()
     }
 
+    /// True when the next run can go on with what is open now.
+    pub fn are_written_down(&self) -> bool {
+        self.journal.is_some()
+    }
+
     fn note(&self, record: impl FnOnce() -> Record) {
         if let Some(journal) = &self.journal {
             lock(journal).note(&record());

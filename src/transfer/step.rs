@@ -107,6 +107,13 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether it is something new. What ends what was begun is not.
+    pub(super) fn begins(&self) -> bool {
+        !matches!(self, Self::Finish { .. } | Self::Abort { .. })
+    }
+}
+
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepDone {

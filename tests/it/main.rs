@@ -46,3 +46,4 @@ mod strategy_counts;
 mod stream;
 mod tls;
 mod tls_front;
+mod unattended;

@@ -4,6 +4,7 @@
 
 mod body;
 mod connection;
+mod ping;
 mod pool;
 mod smithy;
 mod stream;
@@ -19,6 +20,8 @@ use http::{HeaderMap, Request, Response};
 use super::connector::ServerKind;
 use super::{StoreError, StoreErrorKind, StoreResult};
 use crate::error::chain;
+
+pub use ping::ping;
 
 pub(super) use body::{AnswerBody, RequestBody};
 pub(super) use connection::Address;
