@@ -39,7 +39,7 @@ use clap_complete::Shell;
 use self::exit_code::ExitCode;
 use self::output_args::{OutputArgs, OutputFormat};
 use crate::bench::helper_main;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::strategy::child_main;
 
 /// Upload files to S3-compatible storage in parallel, and prove that they are there
@@ -105,7 +105,14 @@ pub fn main() -> std::process::ExitCode {
         }
     };
     printer::set_color(cli.output.color);
-    let code = dispatch(&cli).unwrap_or_else(|error| tell(&error, cli.output.output));
+    let code = dispatch(&cli).unwrap_or_else(|error| {
+        let code = tell(&error, cli.output.output);
+        if let Some(log_file) = &cli.output.log_file {
+            tracing::info!(target: logging::RUN, error = chain(&error), exit_code = code as u8, "failed");
+            printer::note(&format!("the log is in {}", log_file.display()));
+        }
+        code
+    });
     with_output_errors(code, cli.output.output).into()
 }
 

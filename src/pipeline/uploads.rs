@@ -73,9 +73,9 @@ pub(super) fn sweep(context: &StrategyContext) {
                 uploads.remove(upload_id);
             }
         });
-        let searches = unanswered.iter().map(|(key, since)| async {
+        let searches = unanswered.iter().map(|(key, at, since)| async {
             if count(abort_strays(store, key, None, *since).await) {
-                uploads.ended_without(key);
+                uploads.ended_without(key, *at);
             }
         });
         let all = join(join_all(aborts), join_all(searches));

@@ -203,7 +203,8 @@ fn serve(child: &Child, thread: usize) -> Result<()> {
         let clients = child.clients.for_worker()?;
         while let Ok((id, step)) = child.steps[thread].recv().await {
             let steps = LocalSteps::new(clients.for_task()?, child.transfer.clone());
-            let done = AssertUnwindSafe(run_unless_cancelled(&steps, step, &child.cancel)).catch_unwind();
+            let done =
+                AssertUnwindSafe(run_unless_cancelled(&steps, step, &child.cancel, false)).catch_unwind();
             let outcome = match &child.evidence.span_log {
                 None => done.await,
                 Some(log) => log.watch(thread, done).await,

@@ -3,7 +3,7 @@
 //! Records follow one another: length of the content and its CRC-32C, four bytes each and little-endian, then the content
 //! as JSON. What comes behind a record that is torn or damaged was never acted upon, or can be found out anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -29,11 +29,13 @@ pub(super) enum Record {
         /// Seconds since the Unix epoch.
         at: u64,
     },
-    /// It answered, and began none.
-    Refused { key: String },
+    /// It answered what was asked then, and nothing is left of it.
+    Refused { key: String, at: u64 },
     /// An upload has begun; nothing has been sent for it yet.
     Begun {
         key: String,
+        /// When it was asked for.
+        at: u64,
         upload_id: String,
         /// The file as it was then.
         identity: FileIdentity,
@@ -67,8 +69,9 @@ pub(super) struct Left {
     /// By upload id. There may be several of one key: a run that is killed between beginning one and ending the one before
     /// leaves both.
     pub(super) uploads: BTreeMap<String, Earlier>,
-    /// Keys whose upload was asked for without an answer, and when: seconds since the Unix epoch.
-    pub(super) unanswered: BTreeMap<String, u64>,
+    /// Keys whose upload was asked for without an answer, and when: seconds since the Unix epoch. Of one key there may be
+    /// several: each of some runs may have been killed there.
+    pub(super) unanswered: BTreeSet<(String, u64)>,
 }
 
 /// An open journal. What cannot be written is told once; the run goes on without.
@@ -118,15 +121,16 @@ impl Left {
         let mut left = Self::default();
         for record in records {
             match record {
-                Record::Asked { key, at } => _ = left.unanswered.insert(key, at),
-                Record::Refused { key } => _ = left.unanswered.remove(&key),
+                Record::Asked { key, at } => _ = left.unanswered.insert((key, at)),
+                Record::Refused { key, at } => _ = left.unanswered.remove(&(key, at)),
                 Record::Begun {
                     key,
+                    at,
                     upload_id,
                     identity,
                     settings,
                 } => {
-                    left.unanswered.remove(&key);
+                    left.unanswered.remove(&(key.clone(), at));
                     let earlier = Earlier {
                         key,
                         upload_id: upload_id.clone(),
@@ -166,6 +170,7 @@ impl Left {
         let uploads = self.uploads.values().flat_map(|earlier| {
             let begun = Record::Begun {
                 key: earlier.key.clone(),
+                at: 0,
                 upload_id: earlier.upload_id.clone(),
                 identity: earlier.identity,
                 settings: earlier.settings.clone(),
@@ -252,6 +257,7 @@ mod tests {
     fn begun(key: &str, upload_id: &str) -> Record {
         Record::Begun {
             key: key.to_owned(),
+            at: 7,
             upload_id: upload_id.to_owned(),
             identity: FileIdentity::NONE,
             settings: "s".to_owned(),
@@ -276,9 +282,16 @@ mod tests {
             begun("b\u{e9}", "2"),
             stored("1", 1),
             stored("2", 1),
+            Record::Asked {
+                key: "c".to_owned(),
+                at: 3,
+            },
             asked("c"),
             asked("d"),
-            Record::Refused { key: "d".to_owned() },
+            Record::Refused {
+                key: "d".to_owned(),
+                at: 7,
+            },
             Record::Ended {
                 upload_id: "2".to_owned(),
             },
@@ -296,7 +309,10 @@ mod tests {
             let (_, left) = Journal::open(&path).expect("opens");
             let ids: Vec<&String> = left.uploads.keys().collect();
             assert_eq!(ids, ["0", "1"], "both of one key");
-            assert_eq!(left.unanswered.keys().collect::<Vec<_>>(), ["c"]);
+            assert_eq!(
+                left.unanswered,
+                BTreeSet::from([("c".to_owned(), 3), ("c".to_owned(), 7)])
+            );
             let mut left = left;
             assert_eq!(left.take("a").expect("one").parts, [part(2), part(1)]);
             assert_eq!(left.take("a").expect("the other").parts, []);

@@ -12,13 +12,20 @@ use super::step::{Begun, PartDone};
 use super::task::{Content, ObjectSpec};
 use crate::identity::FileIdentity;
 
+/// When something was asked: by the clock that goes on, and in seconds since the Unix epoch.
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    since: Instant,
+    at: u64,
+}
+
 /// Uploads by what is known of them.
 #[derive(Debug, Default)]
 pub struct OpenUploads {
     /// Keys by upload id.
     begun: Mutex<HashMap<String, String>>,
     /// Keys whose upload was asked for; a worker that is lost takes the answer with it.
-    asked: Mutex<HashMap<String, Instant>>,
+    asked: Mutex<HashMap<String, Ask>>,
     /// None when nothing is written down: then what is open when a run is stopped is aborted.
     journal: Option<Mutex<Journal>>,
     /// What earlier runs left and nobody has asked for yet.
@@ -93,52 +100,60 @@ impl OpenUploads {
     /// The server is about to be asked to begin an upload. To fetch an object, nothing is begun there.
     pub(super) fn asked(&self, object: &ObjectSpec) {
         if object.place().is_none() {
-            self.note(|| Record::Asked {
-                key: object.key.clone(),
-                at: seconds_since_epoch(),
-            });
-            lock(&self.asked).insert(object.key.clone(), Instant::now());
+            let (key, at) = (object.key.clone(), seconds_since_epoch());
+            self.note(|| Record::Asked { key, at });
+            let since = Instant::now();
+            lock(&self.asked).insert(object.key.clone(), Ask { since, at });
         }
     }
 
     /// The question was answered, and no upload began.
     pub(super) fn refused(&self, object: &ObjectSpec) {
-        if object.place().is_none() {
-            self.ended_without(&object.key);
+        if let Some(Ask { at, .. }) = lock(&self.asked).remove(&object.key) {
+            self.ended_without(&object.key, at);
         }
     }
 
-    /// Nothing is left of what was asked for at `key`.
-    pub fn ended_without(&self, key: &str) {
-        lock(&self.asked).remove(key);
-        self.note(|| Record::Refused { key: key.to_owned() });
+    /// Nothing is left of what was asked for at `key` then.
+    pub fn ended_without(&self, key: &str, at: u64) {
+        self.note(|| Record::Refused {
+            key: key.to_owned(),
+            at,
+        });
     }
 
     /// An upload, or the fetching of an object, has begun.
     pub(super) fn add(&self, begun: &Begun, object: &ObjectSpec) {
-        self.add_earlier(begun, object);
+        let at = self.answered(begun, object);
         let identity = match &object.content {
             // A stream cannot be read again: nobody can go on with it.
-            Content::Held(_) => None,
-            Content::Path(_) => begun.identity,
-            Content::Stored(_) => Some(FileIdentity::NONE),
+            Content::Held(_) => return self.ended_without(&object.key, at),
+            Content::Path(_) => begun.identity.unwrap_or(FileIdentity::NONE),
+            Content::Stored(_) => FileIdentity::NONE,
         };
-        if let Some(identity) = identity {
-            self.note(|| Record::Begun {
-                key: object.key.clone(),
-                upload_id: begun.upload_id.clone(),
-                identity,
-                settings: self.settings_of(object),
-            });
-        }
+        self.note(|| Record::Begun {
+            key: object.key.clone(),
+            at,
+            upload_id: begun.upload_id.clone(),
+            identity,
+            settings: self.settings_of(object),
+        });
     }
 
     /// What an earlier run began goes on.
     pub(super) fn add_earlier(&self, begun: &Begun, object: &ObjectSpec) {
-        if object.place().is_none() {
-            lock(&self.asked).remove(&object.key);
-            lock(&self.begun).insert(begun.upload_id.clone(), object.key.clone());
+        let at = self.answered(begun, object);
+        self.ended_without(&object.key, at);
+    }
+
+    /// Keeps what has begun. Returns when it was asked for.
+    fn answered(&self, begun: &Begun, object: &ObjectSpec) -> u64 {
+        if object.place().is_some() {
+            return 0;
         }
+        let asked = lock(&self.asked).remove(&object.key);
+        lock(&self.begun).insert(begun.upload_id.clone(), object.key.clone());
+        asked.map_or(0, |ask| ask.at)
     }
 
     /// A part of an upload is stored.
@@ -174,16 +189,17 @@ impl OpenUploads {
             .collect()
     }
 
-    /// Takes the keys whose upload was asked for without an answer, and how long ago.
-    pub fn take_unanswered(&self) -> Vec<(String, Duration)> {
+    /// Takes the keys whose upload was asked for without an answer, when that was, and how long ago.
+    pub fn take_unanswered(&self) -> Vec<(String, u64, Duration)> {
         let now = seconds_since_epoch();
         let earlier = std::mem::take(&mut lock(&self.left).unanswered);
         let earlier = earlier
             .into_iter()
-            .map(|(key, at)| (key, Duration::from_secs(now.saturating_sub(at))));
-        let own = lock(&self.asked).drain().collect::<Vec<_>>().into_iter();
-        own.map(|(key, since)| (key, since.elapsed()))
-            .chain(earlier)
-            .collect()
+            .map(|(key, at)| (key, at, Duration::from_secs(now.saturating_sub(at))));
+        let own = lock(&self.asked).drain().collect::<Vec<_>>();
+        let own = own
+            .into_iter()
+            .map(|(key, ask)| (key, ask.at, ask.since.elapsed()));
+        own.chain(earlier).collect()
     }
 }

@@ -190,15 +190,16 @@ pub trait Steps: Send + Sync {
 /// begins and nobody knows of could not be aborted.
 const BEGIN_GRACE: Duration = Duration::from_secs(2);
 
-/// Does `step` unless the run is cancelled first. Aborts are always done.
+/// Does `step` unless the run is cancelled first, or it is too late for it. Aborts are always done.
 pub(crate) async fn run_unless_cancelled(
     steps: &dyn Steps,
     step: Step,
     cancel: &CancellationToken,
+    is_late: bool,
 ) -> Result<StepDone, StepError> {
     let grace = match &step {
         Step::Abort { .. } => return steps.run(step).await,
-        _ if cancel.is_cancelled() => return Err(StepError::Cancelled),
+        _ if is_late || cancel.is_cancelled() => return Err(StepError::Cancelled),
         Step::Begin { .. } => BEGIN_GRACE,
         _ => Duration::ZERO,
     };

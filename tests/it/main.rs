@@ -21,6 +21,7 @@ mod first_answers;
 mod full_disk;
 mod interfaces;
 mod interrupts;
+mod kills;
 mod layout;
 mod left_behind;
 mod mirror;
