@@ -189,9 +189,9 @@ impl SyncArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &SyncArgs, output: &OutputArgs) -> Result<ExitCode> {
-    let request = args.request(output)?;
-    let job = request.target.to_string();
+    let job = args.target.to_string();
     args.unattended.attend(&job, |deadline| {
+        let request = args.request(output)?;
         mirror_all(args, MirrorRequest { deadline, ..request }, output)
     })
 }
@@ -238,6 +238,7 @@ fn code(summary: &MirrorSummary) -> ExitCode {
         Some(Deletion::Withheld(Withheld::Refused(..))) => ExitCode::Refused,
         Some(Deletion::Withheld(Withheld::Incomplete(_))) => ExitCode::Incomplete,
         Some(Deletion::Done(deleted)) if deleted.failed > 0 => ExitCode::Incomplete,
+        Some(Deletion::Done(deleted)) if deleted.is_cut => ExitCode::OutOfTime,
         _ => ExitCode::Done,
     }
 }

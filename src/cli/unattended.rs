@@ -9,13 +9,15 @@ use clap::Args;
 use super::choices::duration;
 use super::exit_code::ExitCode;
 use super::metrics::{Figures, Metrics};
-use super::{logging, printer};
+use super::{logging, printer, signals};
 use crate::error::{Error, Result, chain};
 use crate::report::RunSummary;
 use crate::store::ping;
 
 /// Time that somebody who is pinged has for the answer.
 const PING_LIMIT: Duration = Duration::from_secs(10);
+/// The same when somebody has told the run to stop, and waits.
+const PING_LIMIT_AT_A_STOP: Duration = Duration::from_secs(2);
 
 /// How long a run may take, and who hears of it.
 #[derive(Args, Clone, Debug)]
@@ -75,7 +77,7 @@ impl UnattendedArgs {
         let ping_url = self.ping_url.as_ref().map(|url| url.trim_end_matches('/'));
         let start = ping_url.map(|url| {
             let (url, job) = (format!("{url}/start"), job.to_owned());
-            thread::spawn(move || tell(&url, job))
+            thread::spawn(move || tell(&url, job, PING_LIMIT))
         });
         let outcome = run(self.max_duration.map(|limit| since + limit));
         let (code, headline) = match &outcome {
@@ -95,12 +97,22 @@ impl UnattendedArgs {
             .metrics_file
             .as_ref()
             .map_or(Ok(()), |path| metrics.write(path));
-        if let Some(start) = start {
+        let is_stopped = signals::received().is_some();
+        if let Some(start) = start.filter(|_| !is_stopped) {
             // A ping that fails changes nothing.
             let _ = start.join();
         }
         if let Some(url) = ping_url {
-            tell(&format!("{url}/{}", code as u8), format!("{job}: {headline}"));
+            let limit = if is_stopped {
+                PING_LIMIT_AT_A_STOP
+            } else {
+                PING_LIMIT
+            };
+            tell(
+                &format!("{url}/{}", code as u8),
+                format!("{job}: {headline}"),
+                limit,
+            );
         }
         let came = outcome?;
         if let (ExitCode::Done, Some(stamp)) = (came.code, &came.stamp)
@@ -128,11 +140,11 @@ fn write_stamp(path: &Path, begun: jiff::Timestamp) -> std::io::Result<()> {
     std::fs::rename(&fresh, path)
 }
 
-fn tell(url: &str, text: String) {
+fn tell(url: &str, text: String, limit: Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let told = match runtime {
         Ok(runtime) => runtime
-            .block_on(ping(url, text, PING_LIMIT))
+            .block_on(ping(url, text, limit))
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };

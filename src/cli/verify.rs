@@ -226,7 +226,7 @@ fn code(verification: &Verification, found: Found) -> ExitCode {
         Ending::Finished => return ExitCode::Failed,
         _ => return ExitCode::of_summary(run),
     }
-    if tally.stored == 0 && tally.files > 0 {
+    if tally.stored == 0 {
         return ExitCode::NotFound;
     }
     if found.missing + found.different + verification.extra > 0 {

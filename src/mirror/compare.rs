@@ -121,7 +121,9 @@ impl Iterator for Files {
                 Found::Skipped { reason, .. } if *reason == SkipReason::Excluded && self.deletes_excluded => {
                 }
                 Found::Skipped { path, .. } | Found::Failed { path, .. } => {
-                    aside.shelters.add(&self.root.key_of(path));
+                    aside
+                        .shelters
+                        .add(self.root.key_of(path), self.root.prefix_of(path));
                 }
                 Found::File(_) => {}
             }
@@ -159,6 +161,7 @@ pub(super) struct Comparison {
     /// Only this run writes to it, and only until its end.
     compared: Arc<Mutex<Compared>>,
     own: Compared,
+    has_ended: bool,
 }
 
 impl Comparison {
@@ -186,14 +189,16 @@ impl Comparison {
             prefix,
             compared,
             own: Compared::default(),
+            has_ended: false,
         }
     }
 
     /// What is to be done about one key; none when nothing is.
     fn settle(&mut self, joined: Joined<SourceFile, KnownObject>) -> io::Result<Option<Wanted>> {
         let Joined { local, known, stored } = joined;
-        // An object of the prefix itself is a sign that somebody put up, and no file's.
-        let stored = stored.filter(|object| object.key != self.prefix);
+        // An object that only says that there is a directory is a sign that somebody put up, and no file's.
+        let is_sign = |object: &ListedObject| object.key.ends_with('/') && object.size_bytes == 0;
+        let stored = stored.filter(|object| object.key != self.prefix && !is_sign(object));
         self.own.tally.stored += u64::from(stored.is_some());
         match (local, stored) {
             (Some(file), stored) => {
@@ -255,7 +260,17 @@ impl Comparison {
 
     /// Says what it came to.
     fn end(&mut self) {
-        *lock(&self.compared) = std::mem::take(&mut self.own);
+        if !self.has_ended {
+            self.has_ended = true;
+            *lock(&self.compared) = std::mem::take(&mut self.own);
+        }
+    }
+}
+
+/// One that is given up on the way says what it came to until then.
+impl Drop for Comparison {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -1,16 +1,16 @@
 //! Deletes what is gone, a thousand objects a request, and believes each answer for the one key that it is about.
 
 use std::io;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::MirrorRequest;
 use super::gone::{Gone, GoneObject};
 use super::shelf::Shelf;
-use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeletionOutcome, DeletionRecord, Failure, FailureKind};
 use crate::pipeline::connect_with;
-use crate::source::S3Url;
 use crate::store::{MAX_DELETED, ObjectStore, StoreResult, explain};
 
 /// What came of it.
@@ -24,6 +24,8 @@ pub struct Deleted {
     pub failures: Vec<(String, Failure)>,
     /// All that are still there.
     pub failed: u64,
+    /// The time was up before all of it was done.
+    pub is_cut: bool,
 }
 
 /// Failures that are kept with their reasons.
@@ -59,10 +61,11 @@ pub(super) fn unreadable(error: io::Error) -> Error {
 pub(super) fn delete(
     gone: Gone,
     shelf: Option<&Shelf>,
-    (config, target): (&Config, &S3Url),
+    request: &MirrorRequest,
     cancel: &CancellationToken,
     mut done: impl FnMut(Vec<DeletionRecord>),
 ) -> Result<Deleted> {
+    let (config, target) = (&request.config, &request.target);
     let connections = shelf.map_or(1, |_| Shelf::IN_FLIGHT);
     let (host, connector, store) = connect_with(config, &target.bucket, connections)?;
     let mut gone = gone.read().map_err(unreadable)?;
@@ -71,6 +74,13 @@ pub(super) fn delete(
         let lot: io::Result<Vec<GoneObject>> = gone.by_ref().take(MAX_DELETED).collect();
         let lot = lot.map_err(unreadable)?;
         if lot.is_empty() {
+            return Ok(deleted);
+        }
+        if request
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            deleted.is_cut = true;
             return Ok(deleted);
         }
         let records = host.runtime.block_on(async {

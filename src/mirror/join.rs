@@ -102,16 +102,15 @@ where
 #[derive(Debug, Default)]
 pub(super) struct Shelters {
     names: BTreeSet<String>,
-    /// The same names with a slash behind them.
+    /// What keys below them begin with.
     directories: BTreeSet<String>,
 }
 
 impl Shelters {
-    /// What is stored at `key` and below it stays.
-    pub(super) fn add(&mut self, key: &str) {
-        let key = key.trim_end_matches('/');
-        self.names.insert(key.to_owned());
-        self.directories.insert(format!("{key}/"));
+    /// What is stored at `key` stays, and what lies below it, whose keys begin with `prefix`.
+    pub(super) fn add(&mut self, key: String, prefix: String) {
+        self.names.insert(key);
+        self.directories.insert(prefix);
     }
 
     /// Forgets those that neither `key` nor any key behind it can be or lie below.
@@ -206,7 +205,7 @@ mod tests {
         let mut shelters = Shelters::default();
         assert!(!shelters.cover("a"));
         // A link called `b` is met before the keys that lie between it and what is below it.
-        shelters.add("b");
+        shelters.add("b".to_owned(), "b/".to_owned());
         for (key, covered) in [
             ("b", true),
             ("b!", false),
@@ -222,8 +221,8 @@ mod tests {
             shelters.names.is_empty() && shelters.directories.is_empty(),
             "what is behind is forgotten"
         );
-        shelters.add("d/");
-        shelters.add("d!");
+        shelters.add("d".to_owned(), "d/".to_owned());
+        shelters.add("d!".to_owned(), "d!/".to_owned());
         assert!(shelters.cover("d!/x") && shelters.cover("d/x"));
     }
 

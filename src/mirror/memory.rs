@@ -16,9 +16,9 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn open(home: &Home, origin: &Origin) -> Self {
+    pub(super) fn open(home: &Home, origin: &Origin, plans: bool) -> Self {
         let path = home.state();
-        match State::open(&path, origin) {
+        match State::open(&path, origin, plans) {
             Ok(opened) => Self {
                 state: Some(Arc::new(opened.state)),
                 before: opened.origin,

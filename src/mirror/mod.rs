@@ -139,9 +139,9 @@ pub fn mirror(
         source: root.path.display().to_string(),
         device: identity.node().0,
     };
-    let mut memory = Memory::open(&home, &origin);
-    let upload = upload_request(request, &home);
     let plans = request.effect == Effect::Plan;
+    let mut memory = Memory::open(&home, &origin, plans);
+    let upload = upload_request(request, &home);
     let mut recorder = Recorder::new(monitor, memory.state.clone().filter(|_| !plans));
     let way = Way {
         rules: request.rules(),
@@ -343,7 +343,7 @@ fn delete(
     memory: &mut Memory,
     monitor: &mut dyn Monitor,
 ) -> Result<Deleted> {
-    deletion::delete(gone, shelf, (&request.config, &request.target), cancel, |lot| {
+    deletion::delete(gone, shelf, request, cancel, |lot| {
         let deleted = lot
             .iter()
             .filter(|record| record.outcome == DeletionOutcome::Done)

@@ -99,7 +99,8 @@ impl State {
     ///
     /// # Errors
     /// It can neither be opened nor made: the directory cannot be written, the disk is full, somebody has it open.
-    pub(super) fn open(path: &Path, origin: &Origin) -> io::Result<Opened> {
+    /// One that does not count is put aside, unless nothing is to be changed: that is an error then.
+    pub(super) fn open(path: &Path, origin: &Origin, plans: bool) -> io::Result<Opened> {
         let distrust = match Self::trusted(path, origin) {
             Ok((state, found)) => {
                 return Ok(Opened {
@@ -109,6 +110,7 @@ impl State {
                 });
             }
             Err(Distrust::Unusable(error)) => return Err(error),
+            Err(Distrust::Because(reason)) if plans => return Err(io::Error::other(reason)),
             Err(Distrust::Because(reason)) => reason,
         };
         fs::rename(path, aside(path))?;

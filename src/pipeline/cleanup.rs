@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 
-use super::{Effect, connect_with};
+use super::{Effect, connect_with, look_at_bucket};
 use crate::config::Config;
 use crate::error::Result;
 use crate::source::S3Url;
@@ -39,6 +39,7 @@ pub fn cleanup(
     effect: Effect,
     mut told: impl FnMut(&OpenUpload, Cleaned),
 ) -> Result<()> {
+    look_at_bucket(config, &target.bucket)?;
     let (host, connector, store) = connect_with(config, &target.bucket, IN_FLIGHT)?;
     let explained = |error| explain(&error, &target.bucket, &connector);
     let uploads = host

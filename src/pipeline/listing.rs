@@ -5,7 +5,7 @@ use std::thread;
 
 use tokio_util::sync::CancellationToken;
 
-use super::connect::connect;
+use super::connect::connect_with;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{ListedObject, Listing, explain};
@@ -56,7 +56,7 @@ fn list(
     cancel: &CancellationToken,
     pages: &SyncSender<Result<Message>>,
 ) -> Result<()> {
-    let (host, connector, store) = connect(config, bucket)?;
+    let (host, connector, store) = connect_with(config, bucket, 1)?;
     let mut listing = Listing::new(prefix.as_str());
     loop {
         let page = host.runtime.block_on(async {

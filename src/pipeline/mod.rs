@@ -41,7 +41,7 @@ use self::outcome::{Ended, Started, phases, summarise};
 use self::uploads::{open_uploads, sweep};
 
 pub use cleanup::{Cleaned, cleanup};
-pub use connect::{connect, connect_with};
+pub use connect::{connect, connect_with, look_at_bucket};
 pub(crate) use feed::{Entries, Fetch, Fetches, Wanted};
 pub use home::{Home, StateSettings, UPLOADING};
 pub(crate) use listing::Stored;
@@ -287,12 +287,11 @@ fn prepare(
     // Worker processes have clients of their own; the first of them asks.
     if choice.processes == 0 || config.transfer.batch_limit(&config.run).is_some() {
         let store = clients.for_first_contact(first_contact);
-        let check = check_bucket(
-            store.as_ref(),
-            &connector,
-            clients.bucket(),
-            request.bucket_policy,
-        );
+        let policy = match effect {
+            Effect::Apply => request.bucket_policy,
+            Effect::Plan => BucketPolicy::MustExist,
+        };
+        let check = check_bucket(store.as_ref(), &connector, clients.bucket(), policy);
         host.runtime.block_on(unless_stopped(cancel, check))?;
     }
     let (sender, tasks) = queue::bounded(QUEUE_ITEMS, QUEUE_BYTES);

@@ -37,20 +37,22 @@ pub(super) fn sweep(context: &StrategyContext) {
     let uploads = &context.run.open_uploads;
     let is_out_of_time = context.run.time_limit.as_ref().is_some_and(TimeLimit::has_cut);
     let is_stopped = context.run.cancel.is_cancelled() || is_out_of_time;
-    let mut begun = Vec::new();
     let goes_on = if is_out_of_time {
         uploads.are_written_down()
     } else {
         is_stopped && uploads.stay()
     };
-    if !goes_on {
-        begun.extend(uploads.take());
-    }
+    // What is left to the next run, also the search for what has no name, which would find what stays.
+    let (mut begun, mut unanswered) = if goes_on {
+        (Vec::new(), Vec::new())
+    } else {
+        (uploads.take(), uploads.take_unanswered())
+    };
     // A run that is stopped may not have come to their files.
     if !is_stopped {
         begun.extend(uploads.take_all_earlier());
+        unanswered.extend(uploads.take_all_earlier_unanswered());
     }
-    let unanswered = uploads.take_unanswered();
     let left = begun.len() + unanswered.len();
     if left == 0 {
         return;

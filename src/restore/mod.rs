@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Failure, FailureKind};
 use crate::pipeline::{
     Effect, Fetch, Fetches, Home, Input, Monitor, Resume, StateSettings, Stored, UploadRequest, connect,
-    fetch_objects,
+    fetch_objects, look_at_bucket,
 };
 use crate::report::RunSummary;
 use crate::source::{Filter, S3Url};
@@ -85,6 +85,7 @@ pub fn restore(
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
     request.config.validate()?;
+    look_at_bucket(&request.config, &request.source.bucket)?;
     let mut ground = ground(request)?;
     let found = find(request, &ground, cancel)?;
     if found.objects == 0 {
@@ -196,7 +197,7 @@ fn find(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -
                 Error::new(ErrorKind::OutOfTime, message).with_hint("nothing was restored; allow more time")
             );
         }
-        if ground.single.as_ref().is_some_and(|single| *single != key) || key == ground.prefix {
+        if ground.single.as_ref().is_some_and(|single| *single != key) || is_marker(&key, size_bytes) {
             continue;
         }
         let Some(relative) = relative_path(&key, &ground.prefix) else {
@@ -206,10 +207,7 @@ fn find(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -
             continue;
         }
         found.objects += 1;
-        let there = fs::symlink_metadata(ground.root.join(ground.name.as_ref().unwrap_or(&relative)));
-        if !there.is_ok_and(|there| there.is_file() && there.len() == size_bytes) {
-            found.wanted_bytes += size_bytes;
-        }
+        found.wanted_bytes += wanted_bytes(request, ground, &relative, (&key, size_bytes, &etag));
         let spooled = Spooled {
             key,
             size_bytes,
@@ -218,6 +216,27 @@ fn find(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -
         found.spool.add(&spooled).map_err(unwritable)?;
     }
     Ok(found)
+}
+
+/// Bytes of an object that have no room yet: none where a file of its size is, less where an earlier run has been.
+fn wanted_bytes(
+    request: &RestoreRequest,
+    ground: &Ground,
+    relative: &Path,
+    (key, size_bytes, etag): (&str, u64, &str),
+) -> u64 {
+    let relative = ground.name.as_deref().unwrap_or(relative);
+    let there = fs::symlink_metadata(ground.root.join(relative));
+    if there.is_ok_and(|there| there.is_file() && there.len() == size_bytes) {
+        return 0;
+    }
+    let place = Place::new(&ground.root, relative, request.overwrite, etag);
+    size_bytes.saturating_sub(place.map_or(0, |place| place.brought_bytes(key)))
+}
+
+/// Whether an object only says that there is a directory: consoles make such.
+fn is_marker(key: &str, size_bytes: u64) -> bool {
+    size_bytes == 0 && key.ends_with('/')
 }
 
 /// Makes the directory, and looks whether `wanted_bytes` fit into its file system.

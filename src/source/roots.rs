@@ -35,12 +35,23 @@ pub struct Root {
 impl Root {
     /// The key that the entry at `path`, which lies below this source, has or would have.
     pub(crate) fn key_of(&self, path: &Path) -> String {
+        self.key_with(path, "")
+    }
+
+    /// What the keys of all that lies below the directory at `path` begin with. Not its own key and a slash: a name may be
+    /// encoded only where it is a whole key.
+    pub(crate) fn prefix_of(&self, path: &Path) -> String {
+        self.key_with(path, "/")
+    }
+
+    fn key_with(&self, path: &Path, end: &str) -> String {
         let bytes = path.as_os_str().as_bytes();
         let inside = bytes
             .strip_prefix(self.path.as_os_str().as_bytes())
             .unwrap_or(bytes);
         let slashes = inside.iter().take_while(|byte| **byte == b'/').count();
-        [self.key.as_str(), &key::encode(&inside[slashes..]).text].concat()
+        let name = [&inside[slashes..], end.as_bytes()].concat();
+        [self.key.as_str(), &key::encode(&name).text].concat()
     }
 }
 

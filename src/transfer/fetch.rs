@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::journal::Earlier;
+use super::landing::Landing;
 use super::local::LocalSteps;
 use super::look::{md5_of, md5_of_etag, sum};
 use super::place::{Occupant, Overwrite, Place, Spot, set_modified};
@@ -53,12 +53,23 @@ fn done(object: &ObjectSpec, head: &ObjectHead) -> Done {
     }
 }
 
-/// Bytes that come, on their way into a file.
-struct Landing<'a> {
-    file: &'a File,
-    first: u64,
-    came: u64,
-    hasher: Hasher,
+/// A temporary file that goes when it is given up, also by a future that is dropped.
+struct Unfinished<'a>(Option<&'a Spot>);
+
+impl Unfinished<'_> {
+    /// It has its name.
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(spot) = self.0 {
+            // Why it was given up is worth more than why it stays.
+            let _ = spot.remove_temporary();
+        }
+    }
 }
 
 impl LocalSteps {
@@ -146,12 +157,10 @@ impl LocalSteps {
         let _held = self.shared.hold(object.size_bytes.min(SENDING_HOLDS_BYTES)).await;
         let spot = spot_of(object, place)?;
         let file = spot.make_temporary().map_err(|error| local(&error))?;
-        let outcome = self.fetch_into(&spot, file, object, place).await;
-        if outcome.is_err() {
-            // What was begun must not stay; why it failed is worth more than why it stays.
-            let _ = spot.remove_temporary();
-        }
-        outcome
+        let unfinished = Unfinished(Some(&spot));
+        let outcome = self.fetch_into(&spot, file, object, place).await?;
+        unfinished.done();
+        Ok(outcome)
     }
 
     async fn fetch_into(
@@ -363,23 +372,10 @@ fn spot_of(object: &ObjectSpec, place: &Place) -> Result<Spot, StepError> {
     spot.ok_or_else(|| failed(FailureKind::KeyRefused, "the key names no file"))
 }
 
-/// Removes what was begun of an object.
-pub(super) fn give_up_fetch(object: &ObjectSpec, place: &Place) -> Result<(), StepError> {
+/// Removes what was begun of an object under the name `temporary`.
+pub(super) fn give_up_fetch(object: &ObjectSpec, place: &Place, temporary: &str) -> Result<(), StepError> {
     match place.spot(false, &object.key).map_err(|error| local(&error))? {
-        Some(spot) => spot.remove_temporary().map_err(|error| local(&error)),
+        Some(spot) => spot.remove(temporary).map_err(|error| local(&error)),
         None => Ok(()),
-    }
-}
-
-impl Landing<'_> {
-    /// Takes the next bytes of `length` that are to come. More than those are not taken.
-    fn take(&mut self, bytes: &[u8], length: u64) -> io::Result<()> {
-        if self.came + bytes.len() as u64 > length {
-            return Err(io::Error::other("more bytes came than the object has"));
-        }
-        self.file.write_all_at(bytes, self.first + self.came)?;
-        self.hasher.update(bytes);
-        self.came += bytes.len() as u64;
-        Ok(())
     }
 }

@@ -43,7 +43,7 @@ impl Steps for LocalSteps {
             },
             Step::Abort { object, upload_id } => {
                 match object.place() {
-                    Some(place) => give_up_fetch(&object, place)?,
+                    Some(place) => give_up_fetch(&object, place, &upload_id)?,
                     None => self.store.abort_multipart_upload(&object.key, &upload_id).await?,
                 }
                 Ok(StepDone::Aborted)

@@ -26,7 +26,7 @@ pub(super) enum Record {
     /// The server is about to be asked to begin an upload.
     Asked {
         key: String,
-        /// Seconds since the Unix epoch.
+        /// Microseconds since the Unix epoch.
         at: u64,
     },
     /// It answered what was asked then, and nothing is left of it.
@@ -69,7 +69,7 @@ pub(super) struct Left {
     /// By upload id. There may be several of one key: a run that is killed between beginning one and ending the one before
     /// leaves both.
     pub(super) uploads: BTreeMap<String, Earlier>,
-    /// Keys whose upload was asked for without an answer, and when: seconds since the Unix epoch. Of one key there may be
+    /// Keys whose upload was asked for without an answer, and when: microseconds since the Unix epoch. Of one key there may be
     /// several: each of some runs may have been killed there.
     pub(super) unanswered: BTreeSet<(String, u64)>,
 }
@@ -215,6 +215,11 @@ impl Journal {
             file: Some(file),
         };
         Ok((journal, left))
+    }
+
+    /// False once something could not be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Adds a record. One that announces an act is on the disk when this returns.

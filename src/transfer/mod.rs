@@ -14,6 +14,7 @@ mod fetch;
 mod file;
 mod here;
 mod journal;
+mod landing;
 mod local;
 mod look;
 mod multipart;

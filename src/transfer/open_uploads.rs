@@ -12,7 +12,8 @@ use super::step::{Begun, PartDone};
 use super::task::{Content, ObjectSpec};
 use crate::identity::FileIdentity;
 
-/// When something was asked: by the clock that goes on, and in seconds since the Unix epoch.
+/// When something was asked: by the clock that goes on, and in microseconds since the Unix epoch: two
+/// runs may ask within a millisecond.
 #[derive(Clone, Copy, Debug)]
 struct Ask {
     since: Instant,
@@ -40,9 +41,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn seconds_since_epoch() -> u64 {
+fn micros_since_epoch() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |time| time.as_secs())
+    now.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
 impl OpenUploads {
@@ -64,12 +65,14 @@ impl OpenUploads {
 
     /// True when what is open when this run is stopped is left to the next one.
     pub fn stay(&self) -> bool {
-        self.stays && self.journal.is_some()
+        self.stays && self.are_written_down()
     }
 
     /// True when the next run can go on with what is open now.
     pub fn are_written_down(&self) -> bool {
-        self.journal.is_some()
+        self.journal
+            .as_ref()
+            .is_some_and(|journal| lock(journal).is_written())
     }
 
     fn note(&self, record: impl FnOnce() -> Record) {
@@ -100,7 +103,7 @@ impl OpenUploads {
     /// The server is about to be asked to begin an upload. To fetch an object, nothing is begun there.
     pub(super) fn asked(&self, object: &ObjectSpec) {
         if object.place().is_none() {
-            let (key, at) = (object.key.clone(), seconds_since_epoch());
+            let (key, at) = (object.key.clone(), micros_since_epoch());
             self.note(|| Record::Asked { key, at });
             let since = Instant::now();
             lock(&self.asked).insert(object.key.clone(), Ask { since, at });
@@ -189,17 +192,23 @@ impl OpenUploads {
             .collect()
     }
 
-    /// Takes the keys whose upload was asked for without an answer, when that was, and how long ago.
+    /// Takes the keys whose upload this run asked for without an answer, when that was, and how long ago.
     pub fn take_unanswered(&self) -> Vec<(String, u64, Duration)> {
-        let now = seconds_since_epoch();
+        let asked = lock(&self.asked).drain().collect::<Vec<_>>();
+        let asked = asked.into_iter();
+        asked
+            .map(|(key, ask)| (key, ask.at, ask.since.elapsed()))
+            .collect()
+    }
+
+    /// The same of earlier runs.
+    pub fn take_all_earlier_unanswered(&self) -> Vec<(String, u64, Duration)> {
+        let now = micros_since_epoch();
         let earlier = std::mem::take(&mut lock(&self.left).unanswered);
-        let earlier = earlier
+        let since = |at: u64| Duration::from_micros(now.saturating_sub(at));
+        earlier
             .into_iter()
-            .map(|(key, at)| (key, at, Duration::from_secs(now.saturating_sub(at))));
-        let own = lock(&self.asked).drain().collect::<Vec<_>>();
-        let own = own
-            .into_iter()
-            .map(|(key, ask)| (key, ask.at, ask.since.elapsed()));
-        own.chain(earlier).collect()
+            .map(|(key, at)| (key, at, since(at)))
+            .collect()
     }
 }

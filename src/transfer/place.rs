@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps};
@@ -86,6 +87,13 @@ impl Place {
         })
     }
 
+    /// Bytes on the disk that an earlier run has brought of the object of `key`.
+    pub(crate) fn brought_bytes(&self, key: &str) -> u64 {
+        let spot = self.spot(false, key).ok().flatten();
+        let metadata = spot.and_then(|spot| spot.open_temporary().ok()?.metadata().ok());
+        metadata.map_or(0, |metadata| metadata.blocks() * 512)
+    }
+
     /// The whole path, for people.
     pub fn path(&self) -> PathBuf {
         self.root.join(&self.relative)
@@ -130,6 +138,14 @@ impl Place {
             temporary,
         }))
     }
+}
+
+/// Whether it is a name that [`Place::spot`] gives to a temporary file.
+fn is_temporary(name: &str) -> bool {
+    let middle = name
+        .strip_prefix(".s3haul-")
+        .and_then(|rest| rest.strip_suffix(".part"));
+    middle.is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// What `path` is when it should be a directory.
@@ -195,7 +211,15 @@ impl Spot {
 
     /// Removes the temporary file, if there is one.
     pub(super) fn remove_temporary(&self) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.directory, self.temporary.as_str(), AtFlags::empty()) {
+        self.remove(&self.temporary)
+    }
+
+    /// Removes the temporary file of that name, if there is one; nothing of another name.
+    pub(super) fn remove(&self, temporary: &str) -> io::Result<()> {
+        if !is_temporary(temporary) {
+            return Ok(());
+        }
+        match rustix::fs::unlinkat(&self.directory, temporary, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno.into()),
         }

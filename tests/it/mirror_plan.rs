@@ -12,6 +12,8 @@ on_both_servers!(
     verify_finds_exactly_what_differs,
     verify_reads_what_nothing_else_proves,
     what_is_deleted_lies_in_the_backup_directory,
+    a_dry_run_makes_no_bucket_and_keeps_what_is_remembered,
+    what_only_says_that_there_is_a_directory_is_no_file,
 );
 
 /// Keys by action.
@@ -235,4 +237,69 @@ fn what_is_deleted_lies_in_the_backup_directory(kind: Kind) {
     let metadata = head.metadata.expect("some");
     assert_eq!(metadata["a"], "b");
     assert!(metadata.contains_key("mtime"));
+}
+
+fn a_dry_run_makes_no_bucket_and_keeps_what_is_remembered(kind: Kind) {
+    let mirror = Mirror::on(kind, "dry-state");
+    let tree = &mirror.scene.tree;
+    tree.file(" /inside", "inside");
+    tree.file("a", "a");
+    let mut nowhere = mirror.scene.server.s3haul();
+    let missing = format!("s3://{}-missing/", mirror.scene.oracle().bucket);
+    nowhere
+        .args(["sync", "-n", "--create-bucket"])
+        .arg(tree.path())
+        .arg(&missing);
+    run(&mut nowhere).expect_code(10);
+    let mut ls = mirror.scene.server.s3haul();
+    run(ls.arg("ls").arg(&missing)).expect_code(10);
+    mirror.sync(&[]).expect_code(0);
+    // Another source of the same target: told, and nothing is put aside for it.
+    let other = tempfile::tempdir().expect("a directory");
+    fs::write(other.path().join("a"), "a").expect("written");
+    let planned = mirror.command(&["-n"]);
+    let arguments: Vec<_> = planned.get_args().map(ToOwned::to_owned).collect();
+    let mut elsewhere = mirror.scene.server.s3haul();
+    for (name, value) in planned.get_envs() {
+        elsewhere.env(name, value.unwrap_or_default());
+    }
+    for argument in arguments {
+        let is_source = argument == tree.path().as_os_str();
+        elsewhere.arg(if is_source {
+            other.path().as_os_str().to_owned()
+        } else {
+            argument
+        });
+    }
+    run(&mut elsewhere).expect_code(0);
+    let ran = mirror.sync(&["--delete", "--exclude", "/ /"]).expect_code(0);
+    assert_eq!(
+        ran.events("mirror")[0]["notes"],
+        serde_json::json!([]),
+        "it is remembered"
+    );
+    // A directory of a blank name that is left out keeps what is stored of it.
+    assert_eq!(ran.events("mirror")[0]["sheltered"], 1);
+    assert_eq!(mirror.stored().len(), 2);
+}
+
+fn what_only_says_that_there_is_a_directory_is_no_file(kind: Kind) {
+    let mirror = Mirror::on(kind, "signs");
+    mirror.scene.tree.file("d/a", "a");
+    mirror.sync(&[]).expect_code(0);
+    let oracle = mirror.scene.oracle();
+    for key in ["p/", "p/d/", "p/e/"] {
+        let put = oracle.client.put_object().bucket(&oracle.bucket).key(key);
+        oracle
+            .block_on(put.body(Vec::new().into()).send())
+            .expect("stored");
+    }
+    let ran = mirror.sync(&["--delete"]).expect_code(0);
+    assert_eq!(ran.events("mirror")[0]["gone"], 0);
+    verify(&mirror, &[]).expect_code(0);
+    let mut restore = mirror.scene.server.s3haul();
+    restore.env("XDG_STATE_HOME", mirror.elsewhere()).arg("restore");
+    let dest = mirror.elsewhere().with_extension("dest");
+    run(restore.arg(mirror.scene.target("p/")).arg(&dest)).expect_code(0);
+    assert_eq!(fs::read_to_string(dest.join("d/a")).expect("restored"), "a");
 }

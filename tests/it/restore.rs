@@ -357,6 +357,11 @@ fn what_a_killed_restore_brought_counts(kind: Kind) {
     child.kill().expect("killed");
     child.wait().expect("reaped");
     assert!(!away.dest().join("large").exists(), "no half file under its name");
+    if kind == Kind::Minio {
+        // Meanwhile it has become another one: what came of the first does not count, and does not stay.
+        away.scene.tree.file("large", random(50 * MIB));
+        away.upload(&[]);
+    }
     if kind == Kind::Embedded {
         away.scene.set_faults(Vec::new());
         away.scene.server.handle().reset_counters();
@@ -401,4 +406,19 @@ fn a_place_that_cannot_take_it_is_refused_beforehand() {
     fs::write(away.dest().join("a"), "").expect("written");
     fs::set_permissions(away.dest().join("a"), fs::Permissions::from_mode(0o400)).expect("set");
     away.restore(&["--overwrite", "always"]).expect_code(0);
+}
+
+#[test]
+fn a_restore_that_is_stopped_leaves_no_small_file_half() {
+    let away = Away::on(Kind::Embedded, "stopped");
+    away.scene.tree.many(40, 1_000);
+    away.upload(&[]);
+    away.scene.set_faults(vec![crate::scene::delay("GetObject", 600)]);
+    let mut child = spawn(&mut away.command("p/", &["--concurrency", "8"]));
+    away.scene.wait_for_request("GetObject");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("alive");
+    assert_eq!(child.wait().expect("ended").code(), Some(143));
+    let names = tree_names(&away.dest());
+    assert!(!names.iter().any(|name| name.contains(".s3haul-")), "{names:?}");
 }

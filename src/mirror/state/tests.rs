@@ -40,7 +40,7 @@ fn filled() -> (tempfile::TempDir, PathBuf) {
         state,
         distrust,
         origin: found,
-    } = State::open(&path, &origin()).expect("new");
+    } = State::open(&path, &origin(), false).expect("new");
     assert_eq!((distrust, found, all(&state)), (None, None, Vec::new()));
     state.set_origin(&origin()).expect("written");
     let objects = [object("b", 1), object("a/b", 2), object("a!", 0)];
@@ -51,7 +51,7 @@ fn filled() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn what_is_remembered_comes_back_in_the_order_of_the_keys() {
     let (_directory, path) = filled();
-    let opened = State::open(&path, &origin()).expect("there");
+    let opened = State::open(&path, &origin(), false).expect("there");
     assert_eq!((opened.distrust, opened.origin), (None, Some(origin())));
     assert_eq!(
         all(&opened.state),
@@ -91,7 +91,7 @@ fn the_state_of_another_machine_or_source_is_put_aside() {
         ),
     ] {
         let (_directory, path) = filled();
-        let opened = State::open(&path, &other).expect("made anew");
+        let opened = State::open(&path, &other, false).expect("made anew");
         assert!(opened.distrust.expect("a reason").contains(says));
         assert!(all(&opened.state).is_empty() && aside(&path).exists());
     }
@@ -118,7 +118,7 @@ fn a_damaged_state_is_put_aside_and_never_believed() {
             }
         }
         fs::write(&path, &damaged).expect("room");
-        let opened = State::open(&path, &origin()).expect("read or made anew");
+        let opened = State::open(&path, &origin(), false).expect("read or made anew");
         put_aside += usize::from(opened.distrust.is_some());
         let found = all(&opened.state);
         // Flipped where nothing stands, it is what it was.
