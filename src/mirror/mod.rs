@@ -29,8 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeletionOutcome, DeletionRecord, Event};
 use crate::identity::FileIdentity;
 use crate::pipeline::{
-    Effect, Entries, Home, Input, Monitor, Resume, StateSettings, Stored, UPLOADING, UploadRequest,
-    upload_entries,
+    Effect, Home, Input, Monitor, Resume, StateSettings, Stored, UPLOADING, UploadRequest, Work, run_work,
 };
 use crate::report::{Ending, RunSummary};
 use crate::source::{Filter, Root, RootKind, S3Url, Walk, resolve_roots};
@@ -207,14 +206,20 @@ fn go_through(
         (&upload.target.bucket, &upload.target.prefix()),
         cancel.clone(),
     );
-    let entries: Entries = Box::new(Comparison::new(
+    let comparison = Comparison::new(
         (root, walk),
         way.known,
         Box::new(stored),
         way.rules,
         compared.clone(),
-    ));
-    let run = upload_entries(entries, way.effect, upload, cancel, monitor)?;
+    );
+    let run = run_work(
+        Work::Entries(Box::new(comparison)),
+        way.effect,
+        upload,
+        cancel,
+        monitor,
+    )?;
     let compared = std::mem::take(&mut *compared.lock().unwrap_or_else(PoisonError::into_inner));
     match compared.trouble {
         Some(trouble) => Err(trouble),

@@ -56,7 +56,7 @@ pub(crate) type Fetches = Box<dyn Iterator<Item = Fetch> + Send>;
 
 /// The sources of a run, opened and checked before the first byte moves.
 pub(super) struct Source {
-    pub(super) kind: Kind,
+    pub(super) work: Work,
     pub(super) transfer: TransferSettings,
     effect: Effect,
     /// Each file is one task, whatever its size.
@@ -64,7 +64,8 @@ pub(super) struct Source {
     sorts: bool,
 }
 
-pub(super) enum Kind {
+/// What a run has to do.
+pub(crate) enum Work {
     Entries(Entries),
     Fetches(Fetches),
     Stdin { key: String },
@@ -72,38 +73,29 @@ pub(super) enum Kind {
 
 impl Source {
     pub(super) fn open(request: &UploadRequest, cancel: &CancellationToken) -> Result<Self> {
-        let kind = match &request.input {
-            Input::Stdin => Kind::Stdin {
+        let work = match &request.input {
+            Input::Stdin => Work::Stdin {
                 key: stdin_key(request)?,
             },
-            Input::Paths(paths) => Kind::Entries(walk(request, paths)?),
+            Input::Paths(paths) => Work::Entries(walk(request, paths)?),
             Input::List {
                 base,
                 list,
                 separator,
-            } => Kind::Entries(from_list(request, base, (list.as_deref(), *separator), cancel)?),
+            } => Work::Entries(from_list(request, base, (list.as_deref(), *separator), cancel)?),
         };
-        Ok(Self::new(kind, Effect::Apply, request))
-    }
-
-    /// Entries that somebody else has found.
-    pub(super) fn of(entries: Entries, effect: Effect, request: &UploadRequest) -> Self {
-        Self::new(Kind::Entries(entries), effect, request)
-    }
-
-    /// Objects that somebody else has found.
-    pub(super) fn of_fetches(fetches: Fetches, effect: Effect, request: &UploadRequest) -> Self {
-        Self::new(Kind::Fetches(fetches), effect, request)
+        Ok(Self::new(work, Effect::Apply, request))
     }
 
     pub(super) fn effect(&self) -> Effect {
         self.effect
     }
 
-    fn new(kind: Kind, effect: Effect, request: &UploadRequest) -> Self {
+    /// What is to be done; what the request says of its input does not count.
+    pub(super) fn new(work: Work, effect: Effect, request: &UploadRequest) -> Self {
         let choice = Choice::new(&request.config);
         Self {
-            kind,
+            work,
             transfer: request.config.transfer.clone(),
             effect,
             // Who sends nothing has no use for parts.
@@ -116,7 +108,7 @@ impl Source {
     /// What a source and a strategy cannot do together.
     pub(super) fn check(&self, choice: &Choice) -> Result<()> {
         let children = matches!(choice.strategy, StrategyKind::Processes | StrategyKind::Hybrid);
-        if matches!(self.kind, Kind::Stdin { .. }) && children {
+        if matches!(self.work, Work::Stdin { .. }) && children {
             return Err(Error::new(
                 ErrorKind::Usage,
                 format!(
@@ -138,42 +130,21 @@ impl Source {
         batch_limit: Option<u64>,
     ) {
         let tasks = Arc::new(tasks);
-        match self.kind {
-            Kind::Entries(entries) => {
-                let mut feeder = Feeder {
-                    settings: &self.transfer,
-                    per_file: self.per_file,
-                    takes_more: self.sorts,
-                    looks: (self.sorts && batch_limit.is_none()).then(Looks::default),
-                    run,
-                    outlet: Outlet::new(&tasks, batch_limit, self.sorts),
-                };
-                for wanted in entries {
-                    if run.cancel.is_cancelled() || run.is_out_of_time() {
-                        break;
-                    }
-                    feeder.take(wanted);
-                }
-                feeder.outlet.flush();
+        let feeder = |looks, batch_limit| Feeder {
+            settings: &self.transfer,
+            per_file: self.per_file,
+            takes_more: self.sorts,
+            looks,
+            run,
+            outlet: Outlet::new(&tasks, batch_limit, self.sorts),
+        };
+        match self.work {
+            Work::Entries(entries) => {
+                let looks = (self.sorts && batch_limit.is_none()).then(Looks::default);
+                feeder(looks, batch_limit).take_all(entries, Feeder::take);
             }
-            Kind::Fetches(fetches) => {
-                let mut feeder = Feeder {
-                    settings: &self.transfer,
-                    per_file: self.per_file,
-                    takes_more: self.sorts,
-                    looks: None,
-                    run,
-                    outlet: Outlet::new(&tasks, None, self.sorts),
-                };
-                for fetch in fetches {
-                    if run.cancel.is_cancelled() || run.is_out_of_time() {
-                        break;
-                    }
-                    feeder.fetch(fetch);
-                }
-                feeder.outlet.flush();
-            }
-            Kind::Stdin { key } => {
+            Work::Fetches(fetches) => feeder(None, None).take_all(fetches, Feeder::fetch),
+            Work::Stdin { key } => {
                 let ticket = Ticket::new(
                     Path::new("-"),
                     &key,
@@ -260,6 +231,17 @@ struct Feeder<'a> {
 }
 
 impl Feeder<'_> {
+    /// Takes each of `found` until there are no more or the run is to begin nothing new.
+    fn take_all<T>(mut self, found: impl Iterator<Item = T>, take: impl Fn(&mut Self, T)) {
+        for one in found {
+            if self.run.cancel.is_cancelled() || self.run.is_out_of_time() {
+                break;
+            }
+            take(&mut self, one);
+        }
+        self.outlet.flush();
+    }
+
     fn take(&mut self, wanted: Wanted) {
         match wanted.found {
             Found::Skipped { path, reason } => self

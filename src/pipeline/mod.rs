@@ -42,7 +42,7 @@ use self::uploads::{open_uploads, sweep};
 
 pub use cleanup::{Cleaned, cleanup};
 pub use connect::{connect, connect_with, look_at_bucket};
-pub(crate) use feed::{Entries, Fetch, Fetches, Wanted};
+pub(crate) use feed::{Fetch, Fetches, Wanted, Work};
 pub use home::{Home, StateSettings, UPLOADING};
 pub(crate) use listing::Stored;
 pub use planned::{PlannedAction, PlannedFile, plan};
@@ -170,29 +170,16 @@ pub enum Effect {
     Plan,
 }
 
-/// [`upload`] of what somebody else has found; what the request says of its input does not count.
-pub(crate) fn upload_entries(
-    entries: Entries,
+/// Does what somebody else has found to be done; what the request says of its input does not count.
+pub(crate) fn run_work(
+    work: Work,
     effect: Effect,
     request: &UploadRequest,
     cancel: &CancellationToken,
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
     request.config.validate()?;
-    let source = feed::Source::of(entries, effect, request);
-    run(build, source, request, &cancel.child_token(), monitor)
-}
-
-/// Brings what `fetches` names down; what the request says of its input does not count.
-pub(crate) fn fetch_objects(
-    fetches: Fetches,
-    effect: Effect,
-    request: &UploadRequest,
-    cancel: &CancellationToken,
-    monitor: &mut dyn Monitor,
-) -> Result<RunSummary> {
-    request.config.validate()?;
-    let source = feed::Source::of_fetches(fetches, effect, request);
+    let source = feed::Source::new(work, effect, request);
     run(build, source, request, &cancel.child_token(), monitor)
 }
 

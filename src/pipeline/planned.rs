@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 use super::UploadRequest;
-use super::feed::{Entries, Kind, Source, Wanted, shape_of};
+use super::feed::{Entries, Source, Wanted, Work, shape_of};
 use super::input::own_outputs;
 use crate::config::TransferSettings;
 use crate::error::Result;
@@ -55,10 +55,10 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
     let source = Source::open(request, &CancellationToken::new())?;
     source.check(&Choice::new(&request.config))?;
     let (transfer, own) = (source.transfer, own_outputs(request));
-    let entries = match source.kind {
-        Kind::Entries(entries) => entries,
-        Kind::Fetches(_) => Box::new(std::iter::empty()),
-        Kind::Stdin { key } => {
+    let entries = match source.work {
+        Work::Entries(entries) => entries,
+        Work::Fetches(_) => Box::new(std::iter::empty()),
+        Work::Stdin { key } => {
             let stream = SourceFile {
                 path: PathBuf::from("-"),
                 key,

@@ -37,13 +37,8 @@ pub(super) fn sweep(context: &StrategyContext) {
     let uploads = &context.run.open_uploads;
     let is_out_of_time = context.run.time_limit.as_ref().is_some_and(TimeLimit::has_cut);
     let is_stopped = context.run.cancel.is_cancelled() || is_out_of_time;
-    let goes_on = if is_out_of_time {
-        uploads.are_written_down()
-    } else {
-        is_stopped && uploads.stay()
-    };
     // What is left to the next run, also the search for what has no name, which would find what stays.
-    let (mut begun, mut unanswered) = if goes_on {
+    let (mut begun, mut unanswered) = if context.run.leaves_uploads() {
         (Vec::new(), Vec::new())
     } else {
         (uploads.take(), uploads.take_unanswered())

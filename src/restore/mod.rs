@@ -18,8 +18,8 @@ use crate::config::{BucketPolicy, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Failure, FailureKind};
 use crate::pipeline::{
-    Effect, Fetch, Fetches, Home, Input, Monitor, Resume, StateSettings, Stored, UploadRequest, connect,
-    fetch_objects, look_at_bucket,
+    Effect, Fetch, Fetches, Home, Input, Monitor, Resume, StateSettings, Stored, UploadRequest, Work,
+    connect, look_at_bucket, run_work,
 };
 use crate::report::RunSummary;
 use crate::source::{Filter, S3Url};
@@ -112,7 +112,7 @@ pub fn restore(
         config: request.config.clone(),
     };
     let fetches = fetches(found.spool, ground, request.overwrite)?;
-    fetch_objects(fetches, request.effect, &upload, cancel, monitor)
+    run_work(Work::Fetches(fetches), request.effect, &upload, cancel, monitor)
 }
 
 fn unusable(path: &Path, error: io::Error) -> Error {

@@ -59,6 +59,13 @@ impl RunContext {
         self.time_limit.as_ref().is_some_and(TimeLimit::is_over)
     }
 
+    /// True when the run is not to come to its end, and what is open is left to the next one.
+    pub fn leaves_uploads(&self) -> bool {
+        let uploads = &self.open_uploads;
+        let is_over = self.time_limit.as_ref().is_some_and(TimeLimit::has_cut);
+        (is_over && uploads.are_written_down()) || (self.cancel.is_cancelled() && uploads.stay())
+    }
+
     /// Does `step`, unless the run is stopped or the time is up. No future of its own: each object comes by here.
     pub(super) fn run(
         &self,
@@ -287,12 +294,8 @@ pub(super) async fn give_up(
     steps: &dyn Steps,
     context: &RunContext,
 ) {
-    let uploads = &context.open_uploads;
-    let is_over = context.time_limit.as_ref().is_some_and(TimeLimit::has_cut);
-    let goes_on =
-        (context.cancel.is_cancelled() && uploads.stay()) || (is_over && uploads.are_written_down());
     // A stream cannot be read again.
-    if !goes_on || matches!(object.content, Content::Held(_)) {
+    if !context.leaves_uploads() || matches!(object.content, Content::Held(_)) {
         abort(&begun.upload_id, object, steps, context).await;
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::journal::Earlier;
 use super::landing::Landing;
 use super::local::LocalSteps;
-use super::look::{md5_of, md5_of_etag, sum};
+use super::look::{READ_TRIES, md5_of, md5_of_etag, sum};
 use super::place::{Occupant, Overwrite, Place, Spot, set_modified};
 use super::shared::SENDING_HOLDS_BYTES;
 use super::step::{Begun, Done, PartDone, StepDone, StepError};
@@ -16,9 +16,6 @@ use crate::event::{Failure, FailureKind};
 use crate::identity::parse_mtime;
 use crate::store::checksum::{Hasher, of_parts};
 use crate::store::{Checksum, CompletedPart, FileRange, GetObject, ObjectHead, StoreError, StoreErrorKind};
-
-/// Times that reading goes on where a connection broke.
-const READ_TRIES: u32 = 10;
 
 /// A trouble with the file that is written.
 fn local(error: &io::Error) -> StepError {

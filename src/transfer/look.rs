@@ -201,7 +201,7 @@ impl<'a> Side<'a> {
 }
 
 /// Times that reading goes on where a connection broke.
-const READ_TRIES: u32 = 10;
+pub(super) const READ_TRIES: u32 = 10;
 
 fn known_digest(head: &ObjectHead) -> Option<Digest> {
     if let Some(checksum) = head.whole_checksum() {
