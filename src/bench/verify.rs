@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt as _};
 use md5::{Digest as _, Md5};
+use tokio_util::sync::CancellationToken;
 
 use super::files::Entry;
 use super::report::{Finding, Severity};
 use crate::config::Config;
 use crate::error::Result;
-use crate::pipeline::connect_with;
+use crate::pipeline::{find_server, open_store};
 use crate::store::{GetObject, ListedObject, Listing, ObjectStore, StoreResult, explain};
 
 /// Objects that are read back where ETags say nothing.
@@ -47,7 +48,9 @@ impl Bucket {
 
     /// Does something with the bucket, on an event loop of its own.
     fn with<T>(&self, act: impl AsyncFnOnce(&dyn ObjectStore) -> StoreResult<T>) -> Result<T> {
-        let (host, connector, store) = connect_with(&self.config, &self.name, REMOVING)?;
+        let connector = find_server(&self.config, &CancellationToken::new())?;
+        let retry = self.config.transfer.retry;
+        let (host, store) = open_store(&connector, retry, (&self.name, REMOVING))?;
         host.runtime
             .block_on(act(store.as_ref()))
             .map_err(|error| explain(&error, &self.name, &connector))

@@ -10,15 +10,15 @@ use super::args::{ObjectArgs, RunArgs, StoreArgs, TransferArgs, config};
 use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
-use super::report_file::{ReportFile, run_report};
+use super::report_file::ReportFile;
 use super::restore::RestoringArgs;
 use super::run_output::{Deed, RunMonitor, print_summary};
 use super::state_args::StateArgs;
 use super::unattended::{Came, UnattendedArgs, figures};
-use super::{dry_run, embedded, json, logging, printer, restore, signals};
+use super::{dry_run, embedded, json, logging, restore, signals};
 use crate::config::BucketPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{Effect, Home, Input, Resume, UPLOADING, UploadRequest, upload};
+use crate::pipeline::{Effect, Home, Input, Resume, UPLOADING, UploadRequest, find_server, upload};
 use crate::restore::RestoreRequest;
 use crate::source::S3Url;
 
@@ -177,12 +177,9 @@ impl CpArgs {
 
     /// The books of this target, which nobody else has meanwhile.
     fn home(&self, request: &UploadRequest, cancel: &CancellationToken) -> Result<Home> {
-        Home::of_target(
-            &self.state.settings()?,
-            UPLOADING,
-            (&request.config, &request.target),
-            cancel,
-        )
+        let endpoint = find_server(&request.config, cancel)?.endpoint();
+        let place = (endpoint.as_str(), &request.target);
+        Home::open(&self.state.settings()?, UPLOADING, place, cancel)
     }
 
     fn input(&self, sources: &[PathBuf]) -> Result<Input> {
@@ -239,7 +236,13 @@ fn usage(message: impl Into<String>) -> Error {
 /// Runs the command.
 pub(super) fn run(args: &CpArgs, output: &OutputArgs) -> Result<ExitCode> {
     if let Some(request) = args.restore_request()? {
-        return restore::run_request(request, (&args.store, &args.run), &args.unattended, output);
+        let report = args.report.as_deref();
+        return restore::run_request(
+            (request, report),
+            (&args.store, &args.run),
+            &args.unattended,
+            output,
+        );
     }
     let request = args.request(output)?;
     if args.dry_run {
@@ -280,19 +283,8 @@ fn upload_all(args: &CpArgs, mut request: UploadRequest, output: &OutputArgs) ->
     let outcome = upload(&request, &cancel, &mut monitor);
     monitor.finish();
     let summary = outcome?;
-    let mut code = ExitCode::of_summary(&summary);
     tracing::info!(target: logging::RUN, totals = ?summary.totals, elapsed = ?summary.elapsed, "ends");
-    if let Some(report) = report
-        && let Err(error) = report.write(&run_report(&request.config, &summary))
-    {
-        // The upload stands; only its report does not.
-        printer::error(&error);
-        code = if code == ExitCode::Done {
-            ExitCode::Failed
-        } else {
-            code
-        };
-    }
+    let code = ReportFile::conclude(report, &request.config, &summary, ExitCode::of_summary(&summary));
     let text = summary.text();
     print_summary(&summary, &text, code, output);
     Ok(Came {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
+use super::exit_code::ExitCode;
+use super::printer;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::RunSummary;
@@ -51,6 +53,28 @@ impl ReportFile {
             temporary: Some(temporary),
             file,
         })
+    }
+
+    /// Writes what a run came to, if that is wanted. Returns the run's code, or that the report failed: the run stands, only
+    /// its report does not.
+    pub(super) fn conclude(
+        report: Option<Self>,
+        config: &Config,
+        summary: &RunSummary,
+        code: ExitCode,
+    ) -> ExitCode {
+        let written = report.map(|report| report.write(&run_report(config, summary)));
+        match written {
+            Some(Err(error)) => {
+                printer::error(&error);
+                if code == ExitCode::Done {
+                    ExitCode::Failed
+                } else {
+                    code
+                }
+            }
+            _ => code,
+        }
     }
 
     /// The file that holds the report until it is whole, if it is not the report itself.

@@ -1,6 +1,6 @@
 //! `s3haul restore`: what is stored becomes files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -11,6 +11,7 @@ use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
 use super::output_args::OutputArgs;
 use super::read_args::ReadArgs;
+use super::report_file::ReportFile;
 use super::run_output::{Deed, RunMonitor, print_end};
 use super::state_args::StateArgs;
 use super::unattended::{Came, UnattendedArgs, figures};
@@ -118,34 +119,35 @@ impl RestoreArgs {
 /// Runs the command.
 pub(super) fn run(args: &RestoreArgs, output: &OutputArgs) -> Result<ExitCode> {
     run_request(
-        args.request()?,
+        (args.request()?, None),
         (&args.store, &args.run),
         &args.unattended,
         output,
     )
 }
 
-/// Restores what `request` names from the server that the flags name.
+/// Restores what `request` names from the server that the flags name, and writes a report if a file is named for it.
 pub(super) fn run_request(
-    request: RestoreRequest,
+    (request, report): (RestoreRequest, Option<&Path>),
     server: (&StoreArgs, &RunArgs),
     unattended: &UnattendedArgs,
     output: &OutputArgs,
 ) -> Result<ExitCode> {
     let job = request.source.to_string();
     unattended.attend(&job, |deadline| {
-        restore_all(RestoreRequest { deadline, ..request }, server, output)
+        restore_all((RestoreRequest { deadline, ..request }, report), server, output)
     })
 }
 
 fn restore_all(
-    mut request: RestoreRequest,
+    (mut request, report): (RestoreRequest, Option<&Path>),
     (store, run): (&StoreArgs, &RunArgs),
     output: &OutputArgs,
 ) -> Result<Came> {
     request.config.validate()?;
     let (store, _server) = embedded::settings(store)?;
     request.config.store = run.with_engine(store);
+    let report = report.map(ReportFile::create).transpose()?;
     let cancel = signals::cancel_on_signals();
     tracing::info!(target: logging::RUN, source = %request.source, dest = %request.dest.display(), "begins");
     let summary = if request.effect == Effect::Plan {
@@ -158,7 +160,7 @@ fn restore_all(
         outcome?
     };
     tracing::info!(target: logging::RUN, totals = ?summary.totals, elapsed = ?summary.elapsed, "ends");
-    let code = ExitCode::of_summary(&summary);
+    let code = ReportFile::conclude(report, &request.config, &summary, ExitCode::of_summary(&summary));
     let headline = headline(&summary);
     print_end(&summary, headline.clone(), code, output);
     Ok(Came {

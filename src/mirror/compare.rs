@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind};
 use crate::event::SkipReason;
 use crate::identity::FileIdentity;
 use crate::pipeline::Wanted;
-use crate::source::{Found, Root, SourceFile, Walk};
+use crate::source::key::path_of;
+use crate::source::{Filter, Found, Root, SourceFile, Walk};
 use crate::store::ListedObject;
 
 impl Keyed for SourceFile {
@@ -64,6 +65,18 @@ pub(super) struct Compared {
     pub(super) gone: Gone,
 }
 
+/// Entries that may be aside before the join is left for them: what they cost does not grow with their number, and whoever
+/// takes them finds that the run is to stop.
+const MOST_ASIDE: usize = 1_000;
+
+/// Why the join has no next key.
+enum Halt {
+    /// Enough is aside for now.
+    Pause,
+    /// It cannot go on.
+    Trouble(Error),
+}
+
 /// Entries that have no place in the join, and what follows from them.
 #[derive(Debug, Default)]
 struct Aside {
@@ -80,7 +93,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Files {
     walk: Walk,
     root: Root,
-    deletes_excluded: bool,
     aside: Arc<Mutex<Aside>>,
     last_key: String,
 }
@@ -88,7 +100,7 @@ struct Files {
 impl Files {
     /// The next of them, if it is one: a directory that changes while it is read may show a name twice. A walk that is out
     /// of order would let good objects seem to be gone.
-    fn follows(&mut self, file: SourceFile) -> Option<Result<SourceFile, Error>> {
+    fn follows(&mut self, file: SourceFile) -> Option<Result<SourceFile, Halt>> {
         match file.key.cmp(&self.last_key) {
             Ordering::Greater => {
                 self.last_key.clone_from(&file.key);
@@ -98,17 +110,20 @@ impl Files {
             Ordering::Less => {
                 let (key, last) = (&file.key, &self.last_key);
                 let message = format!("the walk names '{key}' behind '{last}'; nothing follows from it");
-                Some(Err(Error::new(ErrorKind::Internal, message)))
+                Some(Err(Halt::Trouble(Error::new(ErrorKind::Internal, message))))
             }
         }
     }
 }
 
 impl Iterator for Files {
-    type Item = Result<SourceFile, Error>;
+    type Item = Result<SourceFile, Halt>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            if lock(&self.aside).found.len() >= MOST_ASIDE {
+                return Some(Err(Halt::Pause));
+            }
             let found = match self.walk.next()? {
                 Found::File(file) => match self.follows(file) {
                     Some(next) => return Some(next),
@@ -118,8 +133,11 @@ impl Iterator for Files {
             };
             let mut aside = lock(&self.aside);
             match &found {
-                Found::Skipped { reason, .. } if *reason == SkipReason::Excluded && self.deletes_excluded => {
-                }
+                // What is stored of it is known by its key.
+                Found::Skipped {
+                    reason: SkipReason::Excluded,
+                    ..
+                } => {}
                 Found::Skipped { path, .. } | Found::Failed { path, .. } => {
                     aside
                         .shelters
@@ -134,6 +152,13 @@ impl Iterator for Files {
 
 pub(super) type KnownObjects = Box<dyn Iterator<Item = Result<KnownObject, Error>> + Send>;
 pub(super) type StoredObjects = Box<dyn Iterator<Item = Result<ListedObject, Error>> + Send>;
+
+/// One of those that can only end, in a join that can also pause.
+type Halting<T> = Box<dyn Iterator<Item = Result<T, Halt>> + Send>;
+
+fn halting<T: 'static>(stream: Box<dyn Iterator<Item = Result<T, Error>> + Send>) -> Halting<T> {
+    Box::new(stream.map(|item| item.map_err(Halt::Trouble)))
+}
 
 /// What a comparison is to find out.
 #[derive(Clone, Copy, Debug)]
@@ -154,9 +179,10 @@ pub(super) struct Rules {
 
 /// See the module. What it came to is in the [`Compared`] that it was made with.
 pub(super) struct Comparison {
-    join: Join<Files, KnownObjects, StoredObjects>,
+    join: Join<Files, Halting<KnownObject>, Halting<ListedObject>>,
     aside: Arc<Mutex<Aside>>,
     rules: Rules,
+    filter: Arc<Filter>,
     prefix: String,
     /// Only this run writes to it, and only until its end.
     compared: Arc<Mutex<Compared>>,
@@ -165,9 +191,10 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Compares what lies below `root` with what is `known` and `stored`, both in the order of keys.
+    /// Compares what lies below `root`, as far as `filter` leaves it in, with what is `known` and `stored`, both in the
+    /// order of keys.
     pub(super) fn new(
-        (root, walk): (Root, Walk),
+        (root, filter): (Root, Arc<Filter>),
         known: KnownObjects,
         stored: StoredObjects,
         rules: Rules,
@@ -176,16 +203,16 @@ impl Comparison {
         let aside = Arc::<Mutex<Aside>>::default();
         let prefix = root.key.clone();
         let files = Files {
-            walk: walk.by_key(),
+            walk: Walk::new(root.clone(), filter.clone(), rules.follows_links).by_key(),
             root,
-            deletes_excluded: rules.deletes_excluded,
             aside: aside.clone(),
             last_key: String::new(),
         };
         Self {
-            join: Join::new(files, known, stored),
+            join: Join::new(files, halting(known), halting(stored)),
             aside,
             rules,
+            filter,
             prefix,
             compared,
             own: Compared::default(),
@@ -205,7 +232,7 @@ impl Comparison {
                 lock(&self.aside).shelters.pass(&file.key);
                 Ok(self.file(file, known, stored))
             }
-            (None, Some(object)) if lock(&self.aside).shelters.cover(&object.key) => {
+            (None, Some(object)) if self.is_sheltered(&object.key) => {
                 self.own.tally.sheltered += 1;
                 Ok(None)
             }
@@ -221,6 +248,14 @@ impl Comparison {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether an object stays although the source has no file for it: its name is excluded, or nobody knows what has
+    /// become of its file.
+    fn is_sheltered(&self, key: &str) -> bool {
+        let excluded = || path_of(key, &self.prefix).is_some_and(|path| !self.filter.wants(&path));
+        let is_unknown = lock(&self.aside).shelters.cover(key);
+        is_unknown || (!self.rules.deletes_excluded && excluded())
     }
 
     fn file(
@@ -283,6 +318,8 @@ impl Iterator for Comparison {
                 return Some(found.into());
             }
             let settled = match self.join.next() {
+                Some(Err(Halt::Pause)) => continue,
+                Some(Err(Halt::Trouble(error))) => Err(error),
                 // The walk may have said its last word just now.
                 None if lock(&self.aside).found.is_empty() => {
                     self.own.is_complete = true;
@@ -290,18 +327,14 @@ impl Iterator for Comparison {
                     return None;
                 }
                 None => continue,
-                Some(joined) => joined.map(|joined| self.settle(joined)),
+                Some(Ok(joined)) => self.settle(joined).map_err(|error| {
+                    let message = "what is to be deleted cannot be written down";
+                    Error::new(ErrorKind::Configuration, message).with_source(error)
+                }),
             };
             match settled {
-                Ok(Ok(None)) => {}
-                Ok(Ok(Some(wanted))) => return Some(wanted),
-                Ok(Err(error)) => {
-                    let message = "what is to be deleted cannot be written down";
-                    let error = Error::new(ErrorKind::Configuration, message).with_source(error);
-                    self.own.trouble = Some(error);
-                    self.end();
-                    return None;
-                }
+                Ok(None) => {}
+                Ok(Some(wanted)) => return Some(wanted),
                 Err(error) => {
                     self.own.trouble = Some(error);
                     self.end();

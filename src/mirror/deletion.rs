@@ -10,8 +10,8 @@ use super::gone::{Gone, GoneObject};
 use super::shelf::Shelf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeletionOutcome, DeletionRecord, Failure, FailureKind};
-use crate::pipeline::connect_with;
-use crate::store::{MAX_DELETED, ObjectStore, StoreResult, explain};
+use crate::pipeline::open_store;
+use crate::store::{Connector, MAX_DELETED, ObjectStore, StoreResult, explain};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,13 +61,13 @@ pub(super) fn unreadable(error: io::Error) -> Error {
 pub(super) fn delete(
     gone: Gone,
     shelf: Option<&Shelf>,
-    request: &MirrorRequest,
+    (request, connector): (&MirrorRequest, &Connector),
     cancel: &CancellationToken,
     mut done: impl FnMut(Vec<DeletionRecord>),
 ) -> Result<Deleted> {
-    let (config, target) = (&request.config, &request.target);
+    let (retry, bucket) = (request.config.transfer.retry, request.target.bucket.as_str());
     let connections = shelf.map_or(1, |_| Shelf::IN_FLIGHT);
-    let (host, connector, store) = connect_with(config, &target.bucket, connections)?;
+    let (host, store) = open_store(connector, retry, (bucket, connections))?;
     let mut gone = gone.read().map_err(unreadable)?;
     let mut deleted = Deleted::default();
     loop {
@@ -88,7 +88,7 @@ pub(super) fn delete(
                 biased;
                 () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped while deleting")),
                 records = remove(lot, shelf, store.as_ref()) => {
-                    records.map_err(|error| explain(&error, &target.bucket, &connector))
+                    records.map_err(|error| explain(&error, bucket, connector))
                 }
             }
         })?;

@@ -10,7 +10,6 @@ mod deletion;
 mod gone;
 mod guard;
 mod join;
-
 mod memory;
 mod recorder;
 mod shelf;
@@ -29,16 +28,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeletionOutcome, DeletionRecord, Event};
 use crate::identity::FileIdentity;
 use crate::pipeline::{
-    Effect, Home, Input, Monitor, Resume, StateSettings, Stored, UPLOADING, UploadRequest, Work, run_work,
+    Effect, Home, Input, Monitor, Resume, StateSettings, Stored, UPLOADING, UploadRequest, Work, find_server,
+    run_work,
 };
 use crate::report::{Ending, RunSummary};
-use crate::source::{Filter, Root, RootKind, S3Url, Walk, resolve_roots};
+use crate::source::{Filter, Root, RootKind, S3Url, resolve_roots};
+use crate::store::Connector;
 
 use self::compare::{Compared, Comparison, KnownObjects, Question, Rules};
 use self::deletion::unreadable;
 use self::gone::{Gone, GoneObject};
 use self::guard::{Facts, judge};
-
 use self::memory::Memory;
 use self::recorder::Recorder;
 use self::shelf::Shelf;
@@ -126,12 +126,9 @@ pub fn mirror(
     let (root, identity) = source(&request.source, &request.target)?;
     refuse_without(request.required_file.as_deref(), &request.source)?;
     let shelf = request.shelf()?;
-    let home = Home::of_target(
-        &request.state,
-        UPLOADING,
-        (&request.config, &request.target),
-        cancel,
-    )?;
+    let connector = find_server(&request.config, cancel)?;
+    let place = (connector.endpoint(), &request.target);
+    let home = Home::open(&request.state, UPLOADING, (&place.0, place.1), cancel)?;
     refuse_state_inside(request, &home)?;
     let origin = Origin {
         host: host_name(),
@@ -146,6 +143,7 @@ pub fn mirror(
         rules: request.rules(),
         effect: request.effect,
         known: memory.objects(),
+        connector: connector.clone(),
     };
     let gone_through = go_through(root, way, &upload, cancel, &mut recorder);
     memory.notes.extend(recorder.finish());
@@ -166,13 +164,8 @@ pub fn mirror(
         Some(Ok(())) if plans => Some(tell_gone(compared.gone, monitor)?),
         Some(Ok(())) => {
             let gone = (compared.gone, shelf.as_ref());
-            Some(Deletion::Done(delete(
-                gone,
-                request,
-                cancel,
-                &mut memory,
-                monitor,
-            )?))
+            let deleted = delete(gone, (request, &connector), cancel, &mut memory, monitor)?;
+            Some(Deletion::Done(deleted))
         }
     };
     Ok(MirrorSummary {
@@ -189,6 +182,7 @@ struct Way {
     rules: Rules,
     effect: Effect,
     known: KnownObjects,
+    connector: Connector,
 }
 
 /// Joins the source, what is known, and what is stored; uploads or looks at what comes of it.
@@ -200,14 +194,13 @@ fn go_through(
     monitor: &mut dyn Monitor,
 ) -> Result<(RunSummary, Compared)> {
     let compared = Arc::<Mutex<Compared>>::default();
-    let walk = Walk::new(root.clone(), upload.filter.clone(), way.rules.follows_links);
     let stored = Stored::new(
-        upload.config.clone(),
+        (&way.connector, upload.config.transfer.retry),
         (&upload.target.bucket, &upload.target.prefix()),
-        cancel.clone(),
+        cancel,
     );
     let comparison = Comparison::new(
-        (root, walk),
+        (root, upload.filter.clone()),
         way.known,
         Box::new(stored),
         way.rules,
@@ -216,6 +209,7 @@ fn go_through(
     let run = run_work(
         Work::Entries(Box::new(comparison)),
         way.effect,
+        &way.connector,
         upload,
         cancel,
         monitor,
@@ -343,12 +337,12 @@ fn upload_request(request: &MirrorRequest, home: &Home) -> UploadRequest {
 
 fn delete(
     (gone, shelf): (Gone, Option<&Shelf>),
-    request: &MirrorRequest,
+    server: (&MirrorRequest, &Connector),
     cancel: &CancellationToken,
     memory: &mut Memory,
     monitor: &mut dyn Monitor,
 ) -> Result<Deleted> {
-    deletion::delete(gone, shelf, request, cancel, |lot| {
+    deletion::delete(gone, shelf, server, cancel, |lot| {
         let deleted = lot
             .iter()
             .filter(|record| record.outcome == DeletionOutcome::Done)

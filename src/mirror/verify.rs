@@ -10,7 +10,7 @@ use super::compare::{Question, Rules};
 use super::{Deletion, Tally, Way, go_through, source, tell_gone};
 use crate::config::{BucketPolicy, Config};
 use crate::error::Result;
-use crate::pipeline::{Effect, Input, Monitor, UploadRequest};
+use crate::pipeline::{Effect, Input, Monitor, UploadRequest, find_server};
 use crate::report::RunSummary;
 use crate::source::{Filter, S3Url};
 
@@ -78,6 +78,7 @@ pub fn verify(
         },
         effect: Effect::Plan,
         known: Box::new(std::iter::empty()),
+        connector: find_server(&request.config, cancel)?,
     };
     let (run, compared) = go_through(root, way, &upload, cancel, monitor)?;
     let extra = match tell_gone(compared.gone, monitor)? {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
+use tokio_util::sync::CancellationToken;
 
-use super::{Effect, connect_with, look_at_bucket};
+use super::{Effect, find_server, look_at_bucket, open_store};
 use crate::config::Config;
 use crate::error::Result;
 use crate::source::S3Url;
@@ -39,8 +40,10 @@ pub fn cleanup(
     effect: Effect,
     mut told: impl FnMut(&OpenUpload, Cleaned),
 ) -> Result<()> {
-    look_at_bucket(config, &target.bucket)?;
-    let (host, connector, store) = connect_with(config, &target.bucket, IN_FLIGHT)?;
+    let connector = find_server(config, &CancellationToken::new())?;
+    let retry = config.transfer.retry;
+    look_at_bucket(&connector, retry, &target.bucket)?;
+    let (host, store) = open_store(&connector, retry, (&target.bucket, IN_FLIGHT))?;
     let explained = |error| explain(&error, &target.bucket, &connector);
     let uploads = host
         .runtime

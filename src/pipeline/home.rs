@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::connect;
-use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::S3Url;
 use crate::store::hex;
@@ -106,20 +104,6 @@ impl Home {
             }
             std::thread::sleep(LOOK_EVERY.min(patience));
         }
-    }
-
-    /// The directory of `target` on the server of a configuration.
-    ///
-    /// # Errors
-    /// As [`Self::open`], and those of the configuration.
-    pub fn of_target(
-        settings: &StateSettings,
-        purpose: &str,
-        (config, target): (&Config, &S3Url),
-        cancel: &CancellationToken,
-    ) -> Result<Self> {
-        let (_, connector, _) = connect(config, &target.bucket)?;
-        Self::open(settings, purpose, (&connector.endpoint(), target), cancel)
     }
 
     /// Where it is remembered what the objects were made of.

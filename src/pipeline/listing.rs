@@ -5,10 +5,10 @@ use std::thread;
 
 use tokio_util::sync::CancellationToken;
 
-use super::connect::connect_with;
-use crate::config::Config;
+use super::connect::open_store;
+use crate::config::RetrySettings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{ListedObject, Listing, explain};
+use crate::store::{Connector, ListedObject, Listing, explain};
 
 /// Pages that may wait.
 const PAGES_AHEAD: usize = 2;
@@ -19,29 +19,48 @@ enum Message {
     End,
 }
 
+/// What to list, where, how patiently, and until when.
+struct Start {
+    connector: Connector,
+    retry: RetrySettings,
+    bucket: String,
+    prefix: String,
+    cancel: CancellationToken,
+}
+
 /// All objects below a prefix, in the order of their keys. Asks for nothing before the first of them is wanted.
 pub(crate) struct Stored {
-    start: Option<(Config, (String, String), CancellationToken)>,
+    start: Option<Start>,
     pages: Option<Receiver<Result<Message>>>,
     page: std::vec::IntoIter<ListedObject>,
 }
 
 impl Stored {
     /// Everything in `bucket` whose key begins with `prefix`.
-    pub(crate) fn new(config: Config, (bucket, prefix): (&str, &str), cancel: CancellationToken) -> Self {
+    pub(crate) fn new(
+        (connector, retry): (&Connector, RetrySettings),
+        (bucket, prefix): (&str, &str),
+        cancel: &CancellationToken,
+    ) -> Self {
         Self {
-            start: Some((config, (bucket.to_owned(), prefix.to_owned()), cancel)),
+            start: Some(Start {
+                connector: connector.clone(),
+                retry,
+                bucket: bucket.to_owned(),
+                prefix: prefix.to_owned(),
+                cancel: cancel.clone(),
+            }),
             pages: None,
             page: Vec::new().into_iter(),
         }
     }
 
     fn start(&mut self) {
-        if let Some((config, place, cancel)) = self.start.take() {
+        if let Some(start) = self.start.take() {
             let (sender, receiver) = sync_channel(PAGES_AHEAD);
             self.pages = Some(receiver);
             thread::spawn(move || {
-                if let Err(error) = list(&config, &place, &cancel, &sender) {
+                if let Err(error) = list(&start, &sender) {
                     // Whoever does not listen any more does not want to know.
                     let _ = sender.send(Err(error));
                 }
@@ -50,21 +69,19 @@ impl Stored {
     }
 }
 
-fn list(
-    config: &Config,
-    (bucket, prefix): &(String, String),
-    cancel: &CancellationToken,
-    pages: &SyncSender<Result<Message>>,
-) -> Result<()> {
-    let (host, connector, store) = connect_with(config, bucket, 1)?;
-    let mut listing = Listing::new(prefix.as_str());
+fn list(start: &Start, pages: &SyncSender<Result<Message>>) -> Result<()> {
+    let Start {
+        connector, bucket, ..
+    } = start;
+    let (host, store) = open_store(connector, start.retry, (bucket, 1))?;
+    let mut listing = Listing::new(start.prefix.as_str());
     loop {
         let page = host.runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped while listing")),
+                () = start.cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped while listing")),
                 page = listing.next_page(store.as_ref()) => {
-                    page.map_err(|error| explain(&error, bucket, &connector))
+                    page.map_err(|error| explain(&error, bucket, connector))
                 }
             }
         })?;

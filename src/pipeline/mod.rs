@@ -29,19 +29,20 @@ use crate::event::Event;
 use crate::queue;
 use crate::report::{Collector, RunSummary};
 use crate::source::{Filter, S3Url};
-use crate::store::{Connector, Gate, RetryObserver, Throttle, check_bucket, first_contact};
+use crate::store::{Connector, RetryObserver, check_bucket, first_contact};
 use crate::strategy::{Choice, Clients, Evidence, Host, Strategy, StrategyContext, build};
 use crate::transfer::{EventSender, RunContext, TimeLimit, TransferShared};
 use crate::usage;
 
 use self::batches::batch_limit;
+use self::connect::{find_server_on, unless_stopped};
 use self::input::own_outputs;
 use self::mailbox::mailbox;
 use self::outcome::{Ended, Started, phases, summarise};
 use self::uploads::{open_uploads, sweep};
 
 pub use cleanup::{Cleaned, cleanup};
-pub use connect::{connect, connect_with, look_at_bucket};
+pub use connect::{connect, find_server, look_at_bucket, open_store};
 pub(crate) use feed::{Fetch, Fetches, Wanted, Work};
 pub use home::{Home, StateSettings, UPLOADING};
 pub(crate) use listing::Stored;
@@ -157,7 +158,7 @@ pub(crate) fn upload_by(
     // A token of the run's own: a fatal error stops everything without cancelling the caller's.
     let cancel = cancel.child_token();
     let source = feed::Source::open(request, &cancel)?;
-    run(strategy_of, source, request, &cancel, monitor)
+    run(strategy_of, (source, None), request, &cancel, monitor)
 }
 
 /// Whether a run does what it finds to be done.
@@ -170,22 +171,25 @@ pub enum Effect {
     Plan,
 }
 
-/// Does what somebody else has found to be done; what the request says of its input does not count.
+/// Does what somebody else has found to be done, on the server where that was found; what the request says of its input
+/// does not count.
 pub(crate) fn run_work(
     work: Work,
     effect: Effect,
+    connector: &Connector,
     request: &UploadRequest,
     cancel: &CancellationToken,
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
     request.config.validate()?;
     let source = feed::Source::new(work, effect, request);
-    run(build, source, request, &cancel.child_token(), monitor)
+    let found = (source, Some(connector.clone()));
+    run(build, found, request, &cancel.child_token(), monitor)
 }
 
 fn run(
     strategy_of: impl FnOnce(StrategyKind) -> Box<dyn Strategy>,
-    source: feed::Source,
+    (source, connector): (feed::Source, Option<Connector>),
     request: &UploadRequest,
     cancel: &CancellationToken,
     monitor: &mut dyn Monitor,
@@ -205,7 +209,7 @@ fn run(
     let started = Started::now();
     let (sender, events) = mailbox();
     let effect = source.effect();
-    let (context, tasks) = prepare(request, (&choice, effect), cancel, sender)?;
+    let (context, tasks) = prepare(request, (&choice, effect), connector, cancel, sender)?;
     let batch_limit = match effect {
         Effect::Apply => batch_limit(request, &context)?,
         Effect::Plan => None,
@@ -252,6 +256,7 @@ fn run(
 fn prepare(
     request: &UploadRequest,
     (choice, effect): (&Choice, Effect),
+    connector: Option<Connector>,
     cancel: &CancellationToken,
     events: EventSender,
 ) -> Result<(StrategyContext, queue::Sender<crate::transfer::Task>)> {
@@ -259,10 +264,11 @@ fn prepare(
     let host = Arc::new(Host::new(choice)?);
     let retries = events.clone();
     let observer: RetryObserver = Arc::new(move |notice| retries.send(Event::Retry(notice)));
-    let bandwidth = config.transfer.bandwidth;
-    let gate = bandwidth.map(|rate| Arc::new(Throttle::new(rate)) as Arc<dyn Gate>);
-    let resolving = Connector::resolve(&config.store, &config.transfer, gate.clone());
-    let connector = host.runtime.block_on(unless_stopped(cancel, resolving))?;
+    let connector = match connector {
+        Some(connector) => connector,
+        None => find_server_on(&host, config, cancel)?,
+    };
+    let gate = connector.gate().cloned();
     let clients = Clients::new(
         connector.clone(),
         &request.target.bucket,
@@ -312,14 +318,4 @@ fn prepare(
         evidence: Arc::new(Evidence::new(attention)),
     };
     Ok((context, sender))
-}
-
-/// What comes before the first byte, given up when somebody stops the run: a helper program for credentials may
-/// sleep, a server may not answer.
-async fn unless_stopped<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped before anything was sent")),
-        outcome = work => outcome,
-    }
 }

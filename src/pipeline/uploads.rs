@@ -10,7 +10,7 @@ use super::{Resume, UploadRequest};
 use crate::event::DETAIL;
 use crate::store::{StoreResult, abort_strays, hex};
 use crate::strategy::StrategyContext;
-use crate::transfer::{OpenUploads, TimeLimit};
+use crate::transfer::{Earlier, OpenUploads, TimeLimit, remove_temporary};
 
 /// Time that aborting what is left over may take.
 const SWEEP_LIMIT: Duration = Duration::from_secs(2);
@@ -31,6 +31,14 @@ pub(super) fn open_uploads(request: &UploadRequest) -> OpenUploads {
     })
 }
 
+/// Removes what an earlier run brought of an object that nobody wants any more.
+fn give_up(uploads: &OpenUploads, Earlier { upload_id, key, .. }: &Earlier) {
+    match remove_temporary(upload_id) {
+        Ok(()) => uploads.remove(upload_id),
+        Err(error) => tracing::warn!(%key, %error, "a temporary file of an earlier run stays"),
+    }
+}
+
 /// Aborts uploads that no worker could end: its process was killed, its thread panicked, an earlier run began them for a
 /// file that is another one now. Those of a run that is stopped stay if they are to be left to the next one.
 pub(super) fn sweep(context: &StrategyContext) {
@@ -45,7 +53,12 @@ pub(super) fn sweep(context: &StrategyContext) {
     };
     // A run that is stopped may not have come to their files.
     if !is_stopped {
-        begun.extend(uploads.take_all_earlier());
+        for earlier in uploads.take_all_earlier() {
+            match earlier.identity {
+                Some(_) => begun.push((earlier.upload_id, earlier.key)),
+                None => give_up(uploads, &earlier),
+            }
+        }
         unanswered.extend(uploads.take_all_earlier_unanswered());
     }
     let left = begun.len() + unanswered.len();

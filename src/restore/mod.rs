@@ -3,7 +3,6 @@
 //! All that is there is listed first, and room for it looked for. Then it comes through the pipeline, by the strategies and
 //! engines of uploads: each object into a temporary file that gets its name when it is whole and proven.
 
-mod names;
 mod spool;
 
 use std::fs;
@@ -19,15 +18,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Failure, FailureKind};
 use crate::pipeline::{
     Effect, Fetch, Fetches, Home, Input, Monitor, Resume, StateSettings, Stored, UploadRequest, Work,
-    connect, look_at_bucket, run_work,
+    find_server, look_at_bucket, open_store, run_work,
 };
 use crate::report::RunSummary;
+use crate::source::key::path_of;
 use crate::source::{Filter, S3Url};
-use crate::store::{ListedObject, StoreErrorKind, explain};
+use crate::store::{Connector, ListedObject, StoreErrorKind, explain};
 use crate::transfer::{Overwrite, Place};
 use crate::units::ByteSize;
 
-use self::names::{is_wanted, relative_path};
 use self::spool::{Spool, Spooled};
 
 /// What to bring back, and where to.
@@ -85,9 +84,10 @@ pub fn restore(
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
     request.config.validate()?;
-    look_at_bucket(&request.config, &request.source.bucket)?;
-    let mut ground = ground(request)?;
-    let found = find(request, &ground, cancel)?;
+    let connector = find_server(&request.config, cancel)?;
+    look_at_bucket(&connector, request.config.transfer.retry, &request.source.bucket)?;
+    let mut ground = ground(request, &connector)?;
+    let found = find(request, &connector, &ground, cancel)?;
     if found.objects == 0 {
         let message = format!("nothing is stored at {}", request.source);
         return Err(Error::new(ErrorKind::NothingStored, message)
@@ -97,7 +97,7 @@ pub fn restore(
         make_room(&ground.root, found.wanted_bytes)?;
         ground.root = fs::canonicalize(&ground.root).map_err(|error| unusable(&ground.root, error))?;
     }
-    let home = home(request, &ground, cancel)?;
+    let home = home(request, &connector.endpoint(), &ground, cancel)?;
     let upload = UploadRequest {
         input: Input::Paths(Vec::new()),
         target: request.source.clone(),
@@ -112,7 +112,14 @@ pub fn restore(
         config: request.config.clone(),
     };
     let fetches = fetches(found.spool, ground, request.overwrite)?;
-    run_work(Work::Fetches(fetches), request.effect, &upload, cancel, monitor)
+    run_work(
+        Work::Fetches(fetches),
+        request.effect,
+        &connector,
+        &upload,
+        cancel,
+        monitor,
+    )
 }
 
 fn unusable(path: &Path, error: io::Error) -> Error {
@@ -125,7 +132,7 @@ fn unusable(path: &Path, error: io::Error) -> Error {
 }
 
 /// A prefix, unless exactly one object has the name.
-fn ground(request: &RestoreRequest) -> Result<Ground> {
+fn ground(request: &RestoreRequest, connector: &Connector) -> Result<Ground> {
     let (source, dest) = (&request.source, &request.dest);
     let of_prefix = || Ground {
         prefix: source.prefix(),
@@ -136,11 +143,12 @@ fn ground(request: &RestoreRequest) -> Result<Ground> {
     if source.key.is_empty() || source.key.ends_with('/') {
         return Ok(of_prefix());
     }
-    let (host, connector, store) = connect(&request.config, &source.bucket)?;
+    let retry = request.config.transfer.retry;
+    let (host, store) = open_store(connector, retry, (&source.bucket, 1))?;
     match host.runtime.block_on(store.head_object(&source.key)) {
         Ok(_) => {}
         Err(error) if error.kind == StoreErrorKind::NoSuchKey => return Ok(of_prefix()),
-        Err(error) => return Err(explain(&error, &source.bucket, &connector)),
+        Err(error) => return Err(explain(&error, &source.bucket, connector)),
     }
     let prefix = source.key.rfind('/').map_or("", |slash| &source.key[..=slash]);
     let goes_into = dest.is_dir() || dest.as_os_str().as_encoded_bytes().ends_with(b"/");
@@ -161,7 +169,12 @@ fn ground(request: &RestoreRequest) -> Result<Ground> {
 }
 
 /// Lists all that is there. What has no file of its size yet needs room.
-fn find(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -> Result<Found> {
+fn find(
+    request: &RestoreRequest,
+    connector: &Connector,
+    ground: &Ground,
+    cancel: &CancellationToken,
+) -> Result<Found> {
     let source = &request.source;
     let keys = (
         source.bucket.as_str(),
@@ -184,7 +197,8 @@ fn find(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -
             .deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
     };
-    for object in Stored::new(request.config.clone(), keys, cancel.clone()) {
+    let server = (connector, request.config.transfer.retry);
+    for object in Stored::new(server, keys, cancel) {
         let ListedObject {
             key,
             size_bytes,
@@ -200,10 +214,10 @@ fn find(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -
         if ground.single.as_ref().is_some_and(|single| *single != key) || is_marker(&key, size_bytes) {
             continue;
         }
-        let Some(relative) = relative_path(&key, &ground.prefix) else {
+        let Some(relative) = path_of(&key, &ground.prefix) else {
             continue;
         };
-        if !is_wanted(&request.filter, &relative) {
+        if !request.filter.wants(&relative) {
             continue;
         }
         found.objects += 1;
@@ -239,13 +253,14 @@ fn is_marker(key: &str, size_bytes: u64) -> bool {
     size_bytes == 0 && key.ends_with('/')
 }
 
-/// Makes the directory, and looks whether `wanted_bytes` fit into its file system.
+/// Looks whether `wanted_bytes` fit into the file system of the directory, and makes it.
 fn make_room(root: &Path, wanted_bytes: u64) -> Result<()> {
     let unusable = |error: io::Error| unusable(root, error);
-    fs::create_dir_all(root).map_err(unusable)?;
+    let above = root.ancestors().find(|path| path.exists());
+    let there = above.unwrap_or(Path::new("."));
     let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-    rustix::fs::access(root, access).map_err(|errno| unusable(errno.into()))?;
-    let space = rustix::fs::statvfs(root).map_err(|errno| unusable(errno.into()))?;
+    rustix::fs::access(there, access).map_err(|errno| unusable(errno.into()))?;
+    let space = rustix::fs::statvfs(there).map_err(|errno| unusable(errno.into()))?;
     let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
     if wanted_bytes > free_bytes {
         let (wanted, free) = (ByteSize(wanted_bytes), ByteSize(free_bytes));
@@ -256,16 +271,21 @@ fn make_room(root: &Path, wanted_bytes: u64) -> Result<()> {
         return Err(Error::new(ErrorKind::Output, message)
             .with_hint("make room, name another directory, or leave something out with --exclude"));
     }
-    Ok(())
+    fs::create_dir_all(root).map_err(unusable)
 }
 
 /// The books of this source and destination; none where nothing is done or written down.
-fn home(request: &RestoreRequest, ground: &Ground, cancel: &CancellationToken) -> Result<Option<Home>> {
+fn home(
+    request: &RestoreRequest,
+    endpoint: &str,
+    ground: &Ground,
+    cancel: &CancellationToken,
+) -> Result<Option<Home>> {
     let Some(state) = request.state.as_ref().filter(|_| request.effect == Effect::Apply) else {
         return Ok(None);
     };
     let purpose = format!("restore to {}", ground.root.display());
-    match Home::of_target(state, &purpose, (&request.config, &request.source), cancel) {
+    match Home::open(state, &purpose, (endpoint, &request.source), cancel) {
         Err(error) if error.kind() == ErrorKind::Configuration => {
             tracing::warn!(%error, "should this run be killed, the next one begins large objects anew");
             Ok(None)
@@ -300,7 +320,7 @@ fn fetch(object: Spooled, ground: &Ground, overwrite: Overwrite) -> Fetch {
     } = object;
     let relative = match &ground.name {
         Some(name) => name.clone(),
-        None => relative_path(&key, &ground.prefix).unwrap_or_default(),
+        None => path_of(&key, &ground.prefix).unwrap_or_default(),
     };
     let place = Place::new(&ground.root, &relative, overwrite, &etag).ok_or_else(|| {
         let message = "the key names no file that could be below the destination";

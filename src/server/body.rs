@@ -151,6 +151,21 @@ impl Remainder {
     }
 }
 
+/// `inner` with one bit of its first byte flipped.
+pub(super) fn flipped(inner: s3s::Body) -> impl Body<Data = Bytes, Error = s3s::StdError> {
+    let mut is_flipped = false;
+    inner.map_frame(move |frame| {
+        frame.map_data(|data| match data.first() {
+            Some(first) if !is_flipped => {
+                is_flipped = true;
+                let other = [first ^ 1];
+                [&other[..], &data[1..]].concat().into()
+            }
+            _ => data,
+        })
+    })
+}
+
 /// A response body that fails after a number of bytes, which closes the connection.
 pub(super) struct CutBody {
     inner: s3s::Body,

@@ -115,6 +115,8 @@ pub enum FaultAction {
     /// One bit of the body's content is flipped before the request is executed. What notices first
     /// decides the error: the payload or chunk signature, or else the checksum.
     FlipBodyBit,
+    /// Executed; one bit of the response's body is flipped on the way.
+    FlipResponseBit,
     /// The server's clock is off: 403 `RequestTimeTooSkewed` unless the request's date fits it.
     SkewedClock {
         /// By how much, in seconds; positive is ahead.

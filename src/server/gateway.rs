@@ -2,7 +2,7 @@
 //!
 //! Called by: `http.rs` for every request. Must not know: how objects are stored.
 
-use super::body::{CutBody, Flip, Remainder, RequestBody};
+use super::body::{CutBody, Flip, Remainder, RequestBody, flipped};
 use super::classify::Target;
 use super::clock;
 use super::connection::ConnectionControl;
@@ -92,6 +92,10 @@ impl Gateway {
             FaultAction::CutResponse { after_bytes } => {
                 let response = self.serve(request, Flip::Never, 0).await;
                 Ok(response.map(|body| Body::http_body(CutBody::new(body, after_bytes))))
+            }
+            FaultAction::FlipResponseBit => {
+                let response = self.serve(request, Flip::Never, 0).await;
+                Ok(response.map(|body| Body::http_body(flipped(body))))
             }
             FaultAction::WrongEtag => Ok(reply::with_etag(
                 self.serve(request, Flip::Never, 0).await,

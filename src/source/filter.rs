@@ -113,6 +113,15 @@ impl Filter {
         last.is_none_or(|rule| rule.action == FilterAction::Include)
     }
 
+    /// Whether a walk would come to a file at `path`, relative to its source: it and all directories on the way are in.
+    pub(crate) fn wants(&self, path: &std::path::Path) -> bool {
+        let mut directories = path
+            .ancestors()
+            .skip(1)
+            .filter(|directory| !directory.as_os_str().is_empty());
+        directories.all(|directory| self.enters_directory(directory)) && self.includes_file(path)
+    }
+
     /// Whether the directory at `path`, relative to its source, is to be entered.
     pub fn enters_directory(&self, path: &std::path::Path) -> bool {
         let Some(position) = self.rules.iter().rposition(|rule| rule.matches(path, true)) else {

@@ -5,8 +5,11 @@
 //! reversible, a `%` that already looks like such an escape becomes `%25`; any other `%`, as in `100%` or
 //! `a%2Fb`, stays. A name of nothing but white space, which SDKs take for no key at all, begins with `%20`. Pure functions; nothing here knows where a key is used.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 /// Longest key S3 takes, in bytes of UTF-8.
 pub const MAX_KEY_BYTES: usize = 1_024;
@@ -120,6 +123,21 @@ pub fn decode(key: &str) -> Vec<u8> {
         }
     }
     name
+}
+
+/// The path that `key` has below the directory of `prefix`: what an upload of that path would name so. None of a key that
+/// is not below the prefix. Keys are hostile input: the path may be absolute, or lead out.
+pub(crate) fn path_of(key: &str, prefix: &str) -> Option<PathBuf> {
+    let relative = key.strip_prefix(prefix)?;
+    let name = decode(relative);
+    // What somebody else has named, and no upload of ours would, is its own name.
+    let is_ours = encode(&name).text == relative;
+    let name = if is_ours {
+        name
+    } else {
+        relative.as_bytes().to_vec()
+    };
+    Some(PathBuf::from(OsString::from_vec(name)))
 }
 
 fn hex_value(digit: u8) -> u8 {
@@ -285,6 +303,27 @@ mod tests {
         }
     }
 
+    fn name(key: &str) -> Vec<u8> {
+        let path = path_of(key, "p/").expect("below it");
+        path.into_os_string().into_vec()
+    }
+
+    #[test]
+    fn names_that_were_encoded_come_back_and_others_stay_as_they_are() {
+        for (key, expected) in [
+            ("p/a/b", &b"a/b"[..]),
+            ("p/gr%FC%DF", b"gr\xFC\xDF"),
+            ("p/100%25C3", b"100%C3"),
+            ("p/a%2Fb", b"a%2Fb"),
+            ("p/%C3%A9", b"%C3%A9"),
+            ("p/line%0Abreak", b"line\nbreak"),
+            ("p/..%2F..%2Fetc", b"..%2F..%2Fetc"),
+        ] {
+            assert_eq!(name(key), expected, "{key}");
+        }
+        assert_eq!(path_of("q/a", "p/"), None);
+    }
+
     proptest::proptest! {
         #[test]
         fn every_name_comes_back_byte_for_byte(name in proptest::collection::vec(1u8..=255, 0..64)) {
@@ -304,6 +343,18 @@ mod tests {
             two in proptest::collection::vec(proptest::sample::select(b"%205F\xFF\x01 ".to_vec()), 0..6)
         ) {
             proptest::prop_assert_eq!(key(&one) == key(&two), one == two);
+        }
+
+        #[test]
+        fn what_is_uploaded_comes_back_under_its_name(bytes in proptest::collection::vec(1_u8.., 1..40)) {
+            let key = format!("p/{}", encode(&bytes).text);
+            proptest::prop_assert_eq!(name(&key), bytes);
+        }
+
+        #[test]
+        fn a_name_is_uploaded_under_the_key_that_it_came_from_or_is_that_key(key in "\\PC{1,20}") {
+            let name = name(&format!("p/{key}"));
+            proptest::prop_assert!(encode(&name).text == key || name == key.as_bytes());
         }
     }
 }

@@ -128,6 +128,11 @@ impl Connector {
         Arc::new(sdk())
     }
 
+    /// What all bodies pass; none when there is no limit.
+    pub fn gate(&self) -> Option<&Arc<dyn Gate>> {
+        self.shared.gate.as_ref()
+    }
+
     /// The pace that all requests of this process keep.
     pub fn pace(&self) -> &Arc<Pace> {
         &self.pace

@@ -1,7 +1,10 @@
 //! The steps of an object that becomes a file here: into a temporary file, checked, and given its name.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::journal::Earlier;
@@ -14,6 +17,7 @@ use super::step::{Begun, Done, PartDone, StepDone, StepError};
 use super::task::ObjectSpec;
 use crate::event::{Failure, FailureKind};
 use crate::identity::parse_mtime;
+use crate::source::key;
 use crate::store::checksum::{Hasher, of_parts};
 use crate::store::{Checksum, CompletedPart, FileRange, GetObject, ObjectHead, StoreError, StoreErrorKind};
 
@@ -243,7 +247,7 @@ impl LocalSteps {
     ) -> Result<StepDone, StepError> {
         let spot = spot_of(object, place)?;
         let begun = Arc::new(Begun {
-            upload_id: spot.temporary().to_owned(),
+            upload_id: name_of_temporary(&place.path(), &spot),
             identity: None,
         });
         if let Some(earlier) = earlier
@@ -369,10 +373,25 @@ fn spot_of(object: &ObjectSpec, place: &Place) -> Result<Spot, StepError> {
     spot.ok_or_else(|| failed(FailureKind::KeyRefused, "the key names no file"))
 }
 
-/// Removes what was begun of an object under the name `temporary`.
-pub(super) fn give_up_fetch(object: &ObjectSpec, place: &Place, temporary: &str) -> Result<(), StepError> {
-    match place.spot(false, &object.key).map_err(|error| local(&error))? {
-        Some(spot) => spot.remove(temporary).map_err(|error| local(&error)),
+/// What takes the place of an upload id where an object comes down to `path`: the path of its temporary file, as text.
+fn name_of_temporary(path: &Path, spot: &Spot) -> String {
+    let path = path.with_file_name(spot.temporary());
+    key::encode(path.as_os_str().as_bytes()).text
+}
+
+/// Removes the temporary file of that name, if it is there, without following a link.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_temporary(name: &str) -> io::Result<()> {
+    let path = PathBuf::from(OsString::from_vec(key::decode(name)));
+    let (Ok(below), Some(file)) = (path.strip_prefix("/"), path.file_name()) else {
+        return Ok(());
+    };
+    // Whoever wrote the name down had resolved all links.
+    let place = Place::new(Path::new("/"), below, Overwrite::Never, "");
+    match place.map(|place| place.spot(false, "")).transpose()?.flatten() {
+        Some(spot) => spot.remove(&file.to_string_lossy()),
         None => Ok(()),
     }
 }

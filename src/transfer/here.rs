@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::fetch::give_up_fetch;
+use super::fetch::remove_temporary;
 use super::local::LocalSteps;
 use super::step::{Step, StepDone, StepError, Steps};
+use crate::store::StoreError;
 
 #[async_trait]
 impl Steps for LocalSteps {
@@ -43,7 +44,9 @@ impl Steps for LocalSteps {
             },
             Step::Abort { object, upload_id } => {
                 match object.place() {
-                    Some(place) => give_up_fetch(&object, place, &upload_id)?,
+                    Some(_) => {
+                        remove_temporary(&upload_id).map_err(|error| StoreError::local_write(&error))?
+                    }
                     None => self.store.abort_multipart_upload(&object.key, &upload_id).await?,
                 }
                 Ok(StepDone::Aborted)

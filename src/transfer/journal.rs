@@ -37,8 +37,8 @@ pub(super) enum Record {
         /// When it was asked for.
         at: u64,
         upload_id: String,
-        /// The file as it was then.
-        identity: FileIdentity,
+        /// The file as it was then; none when it is one that comes down.
+        identity: Option<FileIdentity>,
         /// What tells one set of settings from another.
         settings: String,
     },
@@ -53,10 +53,10 @@ pub(super) enum Record {
 pub struct Earlier {
     /// Object key.
     pub key: String,
-    /// The server's name for it.
+    /// The server's name for it; that of the temporary file when it is one that comes down.
     pub upload_id: String,
-    /// The file as it was then.
-    pub identity: FileIdentity,
+    /// The file as it was then; none when it is one that comes down.
+    pub identity: Option<FileIdentity>,
     /// What tells one set of settings from another.
     pub settings: String,
     /// Parts that the server confirmed.
@@ -264,7 +264,7 @@ mod tests {
             key: key.to_owned(),
             at: 7,
             upload_id: upload_id.to_owned(),
-            identity: FileIdentity::NONE,
+            identity: Some(FileIdentity::NONE),
             settings: "s".to_owned(),
         }
     }

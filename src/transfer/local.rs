@@ -197,7 +197,7 @@ impl LocalSteps {
             Content::Path(path) => Some(self.shared.open(path)?.1),
             Content::Held(_) | Content::Stored(_) => None,
         };
-        let earlier = earlier.filter(|earlier| identity == Some(earlier.identity));
+        let earlier = earlier.filter(|earlier| identity == earlier.identity);
         if let Some(earlier) = earlier {
             let sent = self.parts_of(&object.key, &earlier).await?;
             if !sent.is_empty() {

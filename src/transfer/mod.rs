@@ -30,6 +30,7 @@ mod verify;
 
 pub use batch_probe::probe_batches;
 pub use drive::{RunContext, drive};
+pub use fetch::remove_temporary;
 pub use journal::Earlier;
 pub use local::LocalSteps;
 pub use look::Look;

@@ -131,8 +131,8 @@ impl OpenUploads {
         let identity = match &object.content {
             // A stream cannot be read again: nobody can go on with it.
             Content::Held(_) => return self.ended_without(&object.key, at),
-            Content::Path(_) => begun.identity.unwrap_or(FileIdentity::NONE),
-            Content::Stored(_) => FileIdentity::NONE,
+            Content::Path(_) => begun.identity.or(Some(FileIdentity::NONE)),
+            Content::Stored(_) => None,
         };
         self.note(|| Record::Begun {
             key: object.key.clone(),
@@ -180,16 +180,10 @@ impl OpenUploads {
         lock(&self.begun).drain().collect()
     }
 
-    /// The same of earlier runs.
-    pub fn take_all_earlier(&self) -> Vec<(String, String)> {
+    /// Takes all that earlier runs have begun and nobody has ended.
+    pub fn take_all_earlier(&self) -> Vec<Earlier> {
         let earlier = std::mem::take(&mut lock(&self.left).uploads);
-        // Of what was fetched, nothing is on the server.
-        let on_server = earlier
-            .into_values()
-            .filter(|earlier| earlier.identity != FileIdentity::NONE);
-        on_server
-            .map(|earlier| (earlier.upload_id, earlier.key))
-            .collect()
+        earlier.into_values().collect()
     }
 
     /// Takes the keys whose upload this run asked for without an answer, when that was, and how long ago.

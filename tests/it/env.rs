@@ -75,6 +75,10 @@ impl Server {
         self.embedded.as_ref().expect("only the embedded server counts")
     }
 
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
     pub(crate) fn oracle(&self, bucket: &str) -> Oracle {
         Oracle::new(&self.url, &self.access_key, &self.secret_key, bucket)
     }

@@ -39,6 +39,7 @@ mod presumed_sizes;
 mod process_faults;
 mod refusals;
 mod restore;
+mod restore_ends;
 mod scene;
 mod store_contract;
 mod store_listing;

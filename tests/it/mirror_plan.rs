@@ -303,3 +303,48 @@ fn what_only_says_that_there_is_a_directory_is_no_file(kind: Kind) {
     run(restore.arg(mirror.scene.target("p/")).arg(&dest)).expect_code(0);
     assert_eq!(fs::read_to_string(dest.join("d/a")).expect("restored"), "a");
 }
+
+#[test]
+fn credentials_are_asked_for_once_and_what_is_excluded_stays_when_its_file_is_gone() {
+    let mirror = Mirror::on(Kind::Embedded, "once");
+    let tree = &mirror.scene.tree;
+    for name in ["kept", "gone", "cache/gone", "d/x.tmp"] {
+        tree.file(name, name);
+    }
+    let (server, place) = (&mirror.scene.server, mirror.elsewhere());
+    fs::create_dir_all(&place).expect("made");
+    let (asked, helper, config) = (place.join("asked"), place.join("helper"), place.join("config"));
+    let keys = format!(
+        "{{\"Version\":1,\"AccessKeyId\":\"{}\",\"SecretAccessKey\":\"{}\"}}",
+        server.access_key, server.secret_key
+    );
+    fs::write(
+        &helper,
+        format!("echo once >> {}\necho '{keys}'\n", asked.display()),
+    )
+    .expect("written");
+    let profile = format!("[default]\ncredential_process = sh {}\n", helper.display());
+    fs::write(&config, profile).expect("written");
+    let sync = |flags: &[&str]| {
+        let mut command = mirror.command(flags);
+        command
+            .env_remove("AWS_ACCESS_KEY_ID")
+            .env_remove("AWS_SECRET_ACCESS_KEY")
+            .env("AWS_CONFIG_FILE", &config);
+        let ran = run(&mut command).expect_code(0);
+        let times = fs::read_to_string(&asked).expect("asked").lines().count();
+        fs::remove_file(&asked).expect("removed");
+        assert_eq!(times, 1, "for listing, uploads and deletions");
+        ran
+    };
+    sync(&[]);
+    for name in ["gone", "cache/gone", "d/x.tmp"] {
+        fs::remove_file(tree.path().join(name)).expect("removed");
+    }
+    let filter = ["--exclude", "cache/", "--exclude", "*.tmp"];
+    sync(&[&["--delete"], &filter[..]].concat());
+    let keys = |mirror: &Mirror| mirror.stored().into_keys().collect::<Vec<_>>();
+    assert_eq!(keys(&mirror), ["cache/gone", "d/x.tmp", "kept"]);
+    sync(&[&["--delete", "--delete-excluded"], &filter[..]].concat());
+    assert_eq!(keys(&mirror), ["kept"]);
+}

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use s3haul::server::FaultAction;
-
 use crate::env::{Kind, Ran, digests, random, run};
 use crate::on_both_servers;
-use crate::scene::{MIB, Scene, rule, spawn, wait_until};
+use crate::scene::{MIB, Scene};
 
 on_both_servers!(
     a_tree_with_odd_names_comes_back_as_it_was,
@@ -20,32 +18,31 @@ on_both_servers!(
     hostile_keys_write_nothing_outside,
     nothing_stored_is_exit_ten,
     one_object_may_be_one_file,
-    what_a_killed_restore_brought_counts,
 );
 
 /// A tree in a bucket, and an empty place beside it.
-struct Away {
-    scene: Scene,
-    place: tempfile::TempDir,
+pub(crate) struct Away {
+    pub(crate) scene: Scene,
+    pub(crate) place: tempfile::TempDir,
 }
 
 impl Away {
-    fn on(kind: Kind, topic: &str) -> Self {
+    pub(crate) fn on(kind: Kind, topic: &str) -> Self {
         Self {
             scene: Scene::on(kind, topic),
             place: tempfile::tempdir().expect("a directory"),
         }
     }
 
-    fn dest(&self) -> PathBuf {
+    pub(crate) fn dest(&self) -> PathBuf {
         self.place.path().join("dest")
     }
 
-    fn upload(&self, flags: &[&str]) {
+    pub(crate) fn upload(&self, flags: &[&str]) {
         run(&mut self.scene.cp("p/", flags)).expect_code(0);
     }
 
-    fn command(&self, prefix: &str, flags: &[&str]) -> Command {
+    pub(crate) fn command(&self, prefix: &str, flags: &[&str]) -> Command {
         let mut command = self.scene.server.s3haul();
         command
             .env("XDG_STATE_HOME", self.place.path().join("state"))
@@ -56,7 +53,7 @@ impl Away {
         command
     }
 
-    fn restore(&self, flags: &[&str]) -> Ran {
+    pub(crate) fn restore(&self, flags: &[&str]) -> Ran {
         run(&mut self.command("p/", flags))
     }
 
@@ -302,7 +299,7 @@ fn hostile_keys_write_nothing_outside(kind: Kind) {
     assert!(!left.iter().any(|name| name.contains(".s3haul-")), "{left:?}");
 }
 
-fn tree_names(root: &Path) -> Vec<String> {
+pub(crate) fn tree_names(root: &Path) -> Vec<String> {
     fs::read_dir(root)
         .expect("readable")
         .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
@@ -335,90 +332,4 @@ fn one_object_may_be_one_file(kind: Kind) {
     fs::remove_file(away.dest()).expect("removed");
     assert_eq!(run(&mut plan).expect_code(0).events("plan").len(), 2);
     assert!(!away.dest().exists());
-}
-
-fn what_a_killed_restore_brought_counts(kind: Kind) {
-    let away = Away::on(kind, "killed");
-    away.scene.tree.file("large", random(60 * MIB));
-    away.upload(&[]);
-    let flags = ["--part-size", "5MiB", "--concurrency", "2"];
-    if kind == Kind::Embedded {
-        away.scene.set_faults(vec![crate::scene::delay("GetObject", 100)]);
-    }
-    let mut child = spawn(&mut away.command("p/", &flags));
-    let journal = || {
-        let base = fs::read_dir(away.place.path().join("state/s3haul")).ok()?;
-        let home = base.flatten().next()?.path();
-        fs::metadata(home.join("journal"))
-            .ok()
-            .map(|metadata| metadata.len())
-    };
-    wait_until("some parts came", || journal().is_some_and(|bytes| bytes > 700));
-    child.kill().expect("killed");
-    child.wait().expect("reaped");
-    assert!(!away.dest().join("large").exists(), "no half file under its name");
-    if kind == Kind::Minio {
-        // Meanwhile it has become another one: what came of the first does not count, and does not stay.
-        away.scene.tree.file("large", random(50 * MIB));
-        away.upload(&[]);
-    }
-    if kind == Kind::Embedded {
-        away.scene.set_faults(Vec::new());
-        away.scene.server.handle().reset_counters();
-    }
-    away.restore(&flags).expect_code(0);
-    assert_eq!(digests(&away.dest()), digests(away.scene.tree.path()));
-    assert_eq!(tree_names(&away.dest()), ["large"]);
-    if kind == Kind::Embedded {
-        let gets = away.scene.requests("GetObject");
-        assert!(gets < 12, "{gets} of 12 parts came again");
-    }
-}
-
-#[test]
-fn an_object_that_does_not_come_whole_gets_no_name() {
-    let away = Away::on(Kind::Embedded, "flipped");
-    away.scene.tree.file("small", random(5_000));
-    away.scene.tree.file("large", random(21 * MIB));
-    away.upload(&[]);
-    for (operation, times) in [("GetObject", None), ("GetObject", Some(1))] {
-        let cut = FaultAction::CutResponse { after_bytes: 100 };
-        away.scene.set_faults(vec![rule(operation, times, cut)]);
-        let code = if times.is_none() { 3 } else { 0 };
-        let ran = away.restore(&["--retries", "1"]).expect_code(code);
-        if code != 0 {
-            assert_eq!(tree_names(&away.dest()), [""; 0], "{}", ran.stdout);
-        }
-    }
-    assert_eq!(digests(&away.dest()), digests(away.scene.tree.path()));
-}
-
-#[test]
-fn a_place_that_cannot_take_it_is_refused_beforehand() {
-    let away = Away::on(Kind::Embedded, "place");
-    away.scene.tree.file("a", "a");
-    away.upload(&[]);
-    fs::write(away.dest(), "a file").expect("written");
-    let ran = away.restore(&[]).expect_code(1);
-    assert!(ran.stderr.contains("cannot be written"), "{}", ran.stderr);
-    fs::remove_file(away.dest()).expect("removed");
-    fs::create_dir(away.dest()).expect("made");
-    fs::write(away.dest().join("a"), "").expect("written");
-    fs::set_permissions(away.dest().join("a"), fs::Permissions::from_mode(0o400)).expect("set");
-    away.restore(&["--overwrite", "always"]).expect_code(0);
-}
-
-#[test]
-fn a_restore_that_is_stopped_leaves_no_small_file_half() {
-    let away = Away::on(Kind::Embedded, "stopped");
-    away.scene.tree.many(40, 1_000);
-    away.upload(&[]);
-    away.scene.set_faults(vec![crate::scene::delay("GetObject", 600)]);
-    let mut child = spawn(&mut away.command("p/", &["--concurrency", "8"]));
-    away.scene.wait_for_request("GetObject");
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("alive");
-    assert_eq!(child.wait().expect("ended").code(), Some(143));
-    let names = tree_names(&away.dest());
-    assert!(!names.iter().any(|name| name.contains(".s3haul-")), "{names:?}");
 }
