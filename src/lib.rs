@@ -29,6 +29,8 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod identity;
 pub mod mirror;
 pub mod pipeline;

@@ -96,6 +96,32 @@ impl Listing {
     }
 }
 
+/// Reads lines of `bytes` as keys, as servers write them, and empty lines as ends of pages.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_listing(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut listing = Listing::new("p/");
+    let mut last = String::new();
+    for (number, page) in text.split("\n\n").enumerate() {
+        let object = |line: &str| ListedObject {
+            key: super::sdk::listed_name(true, Some(line)),
+            size_bytes: 0,
+            last_modified: None,
+            etag: String::new(),
+        };
+        let page = ListPage {
+            objects: page.lines().map(object).collect(),
+            common_prefixes: Vec::new(),
+            continuation: Some(number.to_string()),
+        };
+        let Ok(objects) = listing.take(page) else { return };
+        for object in objects {
+            assert!(object.key.starts_with("p/") && object.key > last);
+            last = object.key;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

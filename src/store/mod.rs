@@ -45,6 +45,8 @@ pub use error::{StoreError, StoreErrorKind};
 pub use explain::explain;
 pub use http::ping;
 pub use listing::Listing;
+#[cfg(fuzzing)]
+pub(crate) use listing::fuzz_listing;
 pub use pace::Pace;
 pub use payload::{Payload, Sums};
 pub use preflight::{check_bucket, first_contact};

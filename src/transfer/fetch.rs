@@ -7,6 +7,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
 use super::journal::Earlier;
 use super::landing::Landing;
 use super::local::LocalSteps;
@@ -20,6 +23,9 @@ use crate::identity::parse_mtime;
 use crate::source::key;
 use crate::store::checksum::{Hasher, of_parts};
 use crate::store::{Checksum, CompletedPart, FileRange, GetObject, ObjectHead, StoreError, StoreErrorKind};
+
+/// What statfs(2) calls tmpfs.
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// A trouble with the file that is written.
 fn local(error: &io::Error) -> StepError {
@@ -259,9 +265,7 @@ impl LocalSteps {
             return Ok(StepDone::Resumed(begun, earlier.parts));
         }
         let file = spot.make_temporary().map_err(|error| local(&error))?;
-        // Not allocated beforehand: some file systems clear what they allocate, a third of the cost of all. Room was looked
-        // for before the first object.
-        file.set_len(object.size_bytes).map_err(|error| {
+        allocate(&file, object.size_bytes).map_err(|error| {
             let _ = spot.remove_temporary();
             local(&error)
         })?;
@@ -366,6 +370,20 @@ impl LocalSteps {
         })?;
         Ok(StepDone::Stored(done(object, head)))
     }
+}
+
+/// Gives `file` its size, and its room on the disk: each write then costs a third less.
+fn allocate(file: &File, size_bytes: u64) -> io::Result<()> {
+    // What lies in memory would be cleared to be allocated, and then written again.
+    let is_in_memory = rustix::fs::fstatfs(file)?.f_type == TMPFS;
+    if !is_in_memory {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
+            // Not every file system can.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+    file.set_len(size_bytes)
 }
 
 fn spot_of(object: &ObjectSpec, place: &Place) -> Result<Spot, StepError> {

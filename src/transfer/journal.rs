@@ -116,6 +116,19 @@ fn decode(mut bytes: &[u8]) -> Vec<Record> {
     records
 }
 
+/// Reads `bytes` as a journal, writes what is in it, and reads that.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_journal(bytes: &[u8]) {
+    let records = decode(bytes);
+    let mut written = Vec::new();
+    records.iter().for_each(|record| encode(record, &mut written));
+    assert_eq!(decode(&written), records);
+    let left = Left::of(records);
+    let mut written = Vec::new();
+    left.records().for_each(|record| encode(&record, &mut written));
+    assert_eq!(Left::of(decode(&written)), left);
+}
+
 impl Left {
     fn of(records: Vec<Record>) -> Self {
         let mut left = Self::default();

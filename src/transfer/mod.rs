@@ -32,6 +32,8 @@ pub use batch_probe::probe_batches;
 pub use drive::{RunContext, drive};
 pub use fetch::remove_temporary;
 pub use journal::Earlier;
+#[cfg(fuzzing)]
+pub(crate) use journal::fuzz_journal;
 pub use local::LocalSteps;
 pub use look::Look;
 pub use open_uploads::OpenUploads;

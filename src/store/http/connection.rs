@@ -139,9 +139,10 @@ async fn handshake<T>(stream: T) -> StoreResult<SendRequest<RequestBody>>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // A slice is written out before the next one is read; hyper would hold two.
+    // A slice is written out before the next one is read; hyper would hold two. Of an answer up to twice as much as this is
+    // read at once, and one piece waits while the next is read: more costs memory and saves nothing.
     let (sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(SLICE_BYTES)
+        .max_buf_size(SLICE_BYTES / 2)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| StoreError::new(StoreErrorKind::Connection, chain(&error)))?;

@@ -201,7 +201,7 @@ macro_rules! object_head {
 pub(super) use object_head;
 
 /// A name in a listing.
-pub(super) fn listed_name(is_encoded: bool, key: Option<&str>) -> String {
+pub(in crate::store) fn listed_name(is_encoded: bool, key: Option<&str>) -> String {
     let key = key.unwrap_or_default();
     if is_encoded { decoded(key) } else { key.to_owned() }
 }
