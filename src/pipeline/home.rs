@@ -1,8 +1,8 @@
 //! Where what is remembered of a target is kept, and the lock that lets one run at a time have it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub struct StateSettings {
 }
 
 /// The directory of one target, locked for as long as this exists: the kernel lets go of the lock when the process ends,
-/// however it does.
+/// however it does. It is the directory itself that is locked: a file for it could be deleted, and locked again by another.
 #[derive(Debug)]
 pub struct Home {
     directory: PathBuf,
@@ -69,14 +69,7 @@ impl Home {
             .mode(0o700)
             .create(&directory)
             .map_err(cannot)?;
-        // Never removed: who removes a lock that others wait for lets two of them have it.
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(directory.join("lock"))
-            .map_err(cannot)?;
+        let lock = File::open(&directory).map_err(cannot)?;
         let since = Instant::now();
         loop {
             match lock.try_lock() {
@@ -118,8 +111,7 @@ impl Home {
 
     /// All that is written in it while a run goes on.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let lock = self.directory.join("lock");
-        [self.state(), self.journal(), lock].into_iter()
+        [self.state(), self.journal()].into_iter()
     }
 
     /// The directory itself.
@@ -185,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_that_was_left_behind_locks_nobody_out() {
+    fn a_directory_that_was_left_behind_locks_nobody_out() {
         let base = tempfile::tempdir().expect("a directory");
         drop(open(base.path(), "s3://bucket/p/", Duration::ZERO).expect("free"));
         open(base.path(), "s3://bucket/p/", Duration::ZERO).expect("still free");

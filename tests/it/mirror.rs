@@ -236,6 +236,11 @@ fn two_runs_of_one_target_do_not_meet() {
     mirror.scene.wait_for_request("PutObject");
     let refused = mirror.sync(&[]).expect_code(11);
     assert!(refused.stderr.contains("--wait-lock"), "{}", refused.stderr);
+    // Whoever thinks of a lock file and deletes what there is lets nobody in.
+    let homes = fs::read_dir(mirror.state.path().join("s3haul")).expect("readable");
+    let files = homes.flat_map(|home| fs::read_dir(home.expect("entry").path()).expect("readable"));
+    files.for_each(|file| fs::remove_file(file.expect("entry").path()).expect("removed"));
+    mirror.sync(&[]).expect_code(11);
     mirror.sync(&["--wait-lock", "30s"]).expect_code(0);
     Ran::from(first.wait_with_output().expect("ends")).expect_code(0);
 }
