@@ -12,7 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use super::clients::{Clients, own_runtime};
 use super::evidence::Polled;
-use super::gauge::{Controller, Gauge, gauge};
+use super::gauge::{Controller, FirstTask, Gauge, gauge};
 use super::worker_loop::{do_task, on_threads_and_here};
 use super::{Strategy, StrategyContext};
 use crate::error::Result;
@@ -40,10 +40,14 @@ impl Strategy for EventLoops {
         let choice = context.choice;
         let loops = choice.event_loops.max(1);
         let place = |number| Place { number, loops };
-        let first_task_bytes = choice
+        let first_task = |task: &Task| FirstTask {
+            bytes: task.size_bytes(),
+            is_fetched: task.is_fetched(),
+        };
+        let first_task = choice
             .adapts
-            .then(|| context.tasks.wait_for_first(Task::size_bytes).unwrap_or(0));
-        let (gauge, mut controller) = gauge(choice.concurrency, first_task_bytes);
+            .then(|| context.tasks.wait_for_first(first_task).unwrap_or_default());
+        let (gauge, mut controller) = gauge(choice.concurrency, first_task);
         let here = || {
             let first = one_loop(place(0), &gauge, &context.clients, context);
             let outcome = context.clients.host().runtime.block_on(with_controller(

@@ -50,10 +50,25 @@ pub(super) struct Controller {
     course: Vec<WindowChange>,
 }
 
-/// A gauge and its controller. A window that adapts begins with what suits a task of `first_task_bytes` and is at
-/// most `most`; without it, the window is `most`.
-pub(super) fn gauge(most: usize, first_task_bytes: Option<u64>) -> (Gauge, Controller) {
-    let window = first_task_bytes.map(|bytes| Window::new(most, bytes));
+/// What the first task of a run tells of the others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FirstTask {
+    pub(super) bytes: u64,
+    /// It comes down.
+    pub(super) is_fetched: bool,
+}
+
+/// A gauge and its controller. A window that adapts begins with what suits the `first_task` and is at most `most`;
+/// without it, the window is `most`.
+pub(super) fn gauge(most: usize, first_task: Option<FirstTask>) -> (Gauge, Controller) {
+    let window = first_task.map(|task| {
+        let window = Window::new(most, task.bytes);
+        if task.is_fetched {
+            window.for_fetches()
+        } else {
+            window
+        }
+    });
     let (sender, receiver) = watch::channel(window.as_ref().map_or(most, Window::size));
     let measured = Measured {
         requests: 0,
@@ -191,7 +206,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_what_was_recorded() {
-        let (gauge, _controller) = gauge(64, Some(1));
+        let (gauge, _controller) = gauge(64, Some(FirstTask::default()));
         for millis in [10, 20, 30] {
             gauge.record(Some(Duration::from_millis(millis)), 1);
         }

@@ -11,6 +11,9 @@ use std::time::Duration;
 pub(super) const FIRST_WINDOW: usize = 64;
 /// The same for parts: a few of them fill most links, and each costs its server memory.
 pub(super) const FIRST_WINDOW_OF_PARTS: usize = 8;
+/// The same for parts that come down: two read as fast as one disk writes, and more writers of one file only wait for each
+/// other.
+pub(super) const FIRST_WINDOW_OF_FETCHED_PARTS: usize = 2;
 /// More is never tried: a process has only so many sockets, and a server so much patience.
 pub(super) const LARGEST_WINDOW: usize = 1_024;
 /// A larger window must give this much more to be worth its connections.
@@ -144,6 +147,14 @@ impl Window {
             median: Duration::ZERO,
             goes_down: false,
         }
+    }
+
+    /// The same for a run that begins with objects that come down.
+    pub(super) fn for_fetches(mut self) -> Self {
+        if self.goal == Goal::Bytes {
+            self.size = FIRST_WINDOW_OF_FETCHED_PARTS.min(self.max);
+        }
+        self
     }
 
     /// Requests that may be in flight.

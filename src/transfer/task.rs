@@ -104,6 +104,11 @@ impl Task {
         }
     }
 
+    /// Whether it is an object that comes down.
+    pub(crate) fn is_fetched(&self) -> bool {
+        matches!(self, Self::File(file) if file.object.place().is_some())
+    }
+
     /// Bytes of content that it is to send, as far as that is known.
     pub(crate) fn size_bytes(&self) -> u64 {
         match self {

@@ -221,4 +221,11 @@ fn small_files_after_large_ones_get_a_beginning_of_their_own() {
     window.observe(&second(500, 500 * SMALL));
     assert_eq!(window.size(), 2 * FIRST_WINDOW);
     assert_eq!(Window::new(16, SMALL).size(), 16);
+    assert_eq!(Window::new(ANY, PART).for_fetches().size(), 2);
+    assert_eq!(Window::new(1, PART).for_fetches().size(), 1);
+    assert_eq!(
+        Window::new(ANY, SMALL).for_fetches().size(),
+        64,
+        "small objects want more"
+    );
 }
