@@ -1,14 +1,8 @@
 //! The steps of an object that becomes a file here: into a temporary file, checked, and given its name.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
 
 use super::journal::Earlier;
 use super::landing::Landing;
@@ -18,14 +12,11 @@ use super::place::{Occupant, Overwrite, Place, Spot, set_modified};
 use super::shared::SENDING_HOLDS_BYTES;
 use super::step::{Begun, Done, PartDone, StepDone, StepError};
 use super::task::ObjectSpec;
+use super::temporary::{Unfinished, allocate, name_of_temporary};
 use crate::event::{Failure, FailureKind};
 use crate::identity::parse_mtime;
-use crate::source::key;
 use crate::store::checksum::{Hasher, of_parts};
 use crate::store::{Checksum, CompletedPart, FileRange, GetObject, ObjectHead, StoreError, StoreErrorKind};
-
-/// What statfs(2) calls tmpfs.
-const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// A trouble with the file that is written.
 fn local(error: &io::Error) -> StepError {
@@ -57,25 +48,6 @@ fn done(object: &ObjectSpec, head: &ObjectHead) -> Done {
         checksum: head.whole_checksum().map(Checksum::text).unwrap_or_default(),
         size_bytes: object.size_bytes,
         identity: None,
-    }
-}
-
-/// A temporary file that goes when it is given up, also by a future that is dropped.
-struct Unfinished<'a>(Option<&'a Spot>);
-
-impl Unfinished<'_> {
-    /// It has its name.
-    fn done(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if let Some(spot) = self.0 {
-            // Why it was given up is worth more than why it stays.
-            let _ = spot.remove_temporary();
-        }
     }
 }
 
@@ -164,7 +136,7 @@ impl LocalSteps {
         let _held = self.shared.hold(object.size_bytes.min(SENDING_HOLDS_BYTES)).await;
         let spot = spot_of(object, place)?;
         let file = spot.make_temporary().map_err(|error| local(&error))?;
-        let unfinished = Unfinished(Some(&spot));
+        let unfinished = Unfinished::new(&spot);
         let outcome = self.fetch_into(&spot, file, object, place).await?;
         unfinished.done();
         Ok(outcome)
@@ -372,44 +344,7 @@ impl LocalSteps {
     }
 }
 
-/// Gives `file` its size, and its room on the disk: each write then costs a third less.
-fn allocate(file: &File, size_bytes: u64) -> io::Result<()> {
-    // What lies in memory would be cleared to be allocated, and then written again.
-    let is_in_memory = rustix::fs::fstatfs(file)?.f_type == TMPFS;
-    if !is_in_memory {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
-            // Not every file system can.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-            outcome => return Ok(outcome?),
-        }
-    }
-    file.set_len(size_bytes)
-}
-
 fn spot_of(object: &ObjectSpec, place: &Place) -> Result<Spot, StepError> {
     let spot = place.spot(true, &object.key).map_err(|error| local(&error))?;
     spot.ok_or_else(|| failed(FailureKind::KeyRefused, "the key names no file"))
-}
-
-/// What takes the place of an upload id where an object comes down to `path`: the path of its temporary file, as text.
-fn name_of_temporary(path: &Path, spot: &Spot) -> String {
-    let path = path.with_file_name(spot.temporary());
-    key::encode(path.as_os_str().as_bytes()).text
-}
-
-/// Removes the temporary file of that name, if it is there, without following a link.
-///
-/// # Errors
-/// It cannot be removed.
-pub fn remove_temporary(name: &str) -> io::Result<()> {
-    let path = PathBuf::from(OsString::from_vec(key::decode(name)));
-    let (Ok(below), Some(file)) = (path.strip_prefix("/"), path.file_name()) else {
-        return Ok(());
-    };
-    // Whoever wrote the name down had resolved all links.
-    let place = Place::new(Path::new("/"), below, Overwrite::Never, "");
-    match place.map(|place| place.spot(false, "")).transpose()?.flatten() {
-        Some(spot) => spot.remove(&file.to_string_lossy()),
-        None => Ok(()),
-    }
 }

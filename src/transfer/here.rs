@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::fetch::remove_temporary;
 use super::local::LocalSteps;
 use super::step::{Step, StepDone, StepError, Steps};
+use super::temporary::remove_temporary;
 use crate::store::StoreError;
 
 #[async_trait]

@@ -24,13 +24,13 @@ mod shared;
 mod step;
 mod stream;
 mod task;
+mod temporary;
 mod ticket;
 mod time_limit;
 mod verify;
 
 pub use batch_probe::probe_batches;
 pub use drive::{RunContext, drive};
-pub use fetch::remove_temporary;
 pub use journal::Earlier;
 #[cfg(fuzzing)]
 pub(crate) use journal::fuzz_journal;
@@ -43,5 +43,6 @@ pub(crate) use step::run_unless_cancelled;
 pub use step::{FatalCause, Step, StepDone, StepError, Steps};
 pub use stream::{Stopped, read_stream};
 pub use task::{Content, FileTask, ObjectSpec, PartTask, Task, parts};
+pub use temporary::remove_temporary;
 pub use ticket::{EventSender, Ticket};
 pub use time_limit::TimeLimit;
