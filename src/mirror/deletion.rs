@@ -1,7 +1,7 @@
 //! Deletes what is gone, a thousand objects a request, and believes each answer for the one key that it is about.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +11,7 @@ use super::shelf::Shelf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeletionOutcome, DeletionRecord, Failure, FailureKind};
 use crate::pipeline::open_store;
-use crate::store::{Connector, MAX_DELETED, ObjectStore, StoreResult, explain};
+use crate::store::{Connector, MAX_DELETED, ObjectStore, StoreResult, abort_strays, explain};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Deleted {
     pub is_cut: bool,
 }
 
+/// Time that aborting copies may take when the run is stopped.
+const ABORT_LIMIT: Duration = Duration::from_secs(2);
 /// Failures that are kept with their reasons.
 const KEPT: usize = 1_000;
 
@@ -83,10 +85,15 @@ pub(super) fn delete(
             deleted.is_cut = true;
             return Ok(deleted);
         }
+        let open = shelf.map_or_else(Vec::new, |shelf| shelf.copied_in_parts(&lot));
+        let since = Instant::now();
         let records = host.runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped while deleting")),
+                () = cancel.cancelled() => {
+                    give_up(&open, since, store.as_ref()).await;
+                    Err(Error::new(ErrorKind::Interrupted, "stopped while deleting"))
+                }
                 records = remove(lot, shelf, store.as_ref()) => {
                     records.map_err(|error| explain(&error, bucket, connector))
                 }
@@ -94,6 +101,15 @@ pub(super) fn delete(
         })?;
         records.iter().for_each(|record| deleted.count(record));
         done(records);
+    }
+}
+
+/// Aborts copies that were begun and are not whole.
+async fn give_up(keys: &[String], since: Instant, store: &dyn ObjectStore) {
+    let aborts = keys.iter().map(|key| abort_strays(store, key, None, since.elapsed()));
+    let all = tokio::time::timeout(ABORT_LIMIT, futures::future::join_all(aborts)).await;
+    if !all.is_ok_and(|aborted| aborted.iter().all(StoreResult::is_ok)) {
+        tracing::warn!("copies that were begun stay open on the server; s3haul cleanup aborts them");
     }
 }
 

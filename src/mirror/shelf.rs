@@ -5,7 +5,7 @@ use futures::stream::{self, StreamExt as _};
 use super::gone::GoneObject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::S3Url;
-use crate::store::{ObjectStore, StoreResult};
+use crate::store::{MAX_COPIED, ObjectStore, StoreResult};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +42,23 @@ impl Shelf {
         store: &dyn ObjectStore,
     ) -> Vec<(GoneObject, StoreResult<()>)> {
         let copies = lot.into_iter().map(|object| async move {
-            let relative = object.key.strip_prefix(&self.from).unwrap_or(&object.key);
-            let into = format!("{}{relative}", self.into);
+            let into = self.place_of(&object.key);
             let copied = store.copy_object(&object.key, &into, object.size_bytes).await;
             (object, copied)
         });
         stream::iter(copies).buffered(Self::IN_FLIGHT).collect().await
+    }
+
+    /// Where the copy of the object at `key` lies.
+    fn place_of(&self, key: &str) -> String {
+        let relative = key.strip_prefix(&self.from).unwrap_or(key);
+        format!("{}{relative}", self.into)
+    }
+
+    /// Keys of those copies of `lot` that are made in parts, and so are open uploads until they are whole.
+    pub(super) fn copied_in_parts(&self, lot: &[GoneObject]) -> Vec<String> {
+        let large = lot.iter().filter(|object| object.size_bytes > MAX_COPIED);
+        large.map(|object| self.place_of(&object.key)).collect()
     }
 }
 
