@@ -106,7 +106,9 @@ pub(super) fn delete(
 
 /// Aborts copies that were begun and are not whole.
 async fn give_up(keys: &[String], since: Instant, store: &dyn ObjectStore) {
-    let aborts = keys.iter().map(|key| abort_strays(store, key, None, since.elapsed()));
+    let aborts = keys
+        .iter()
+        .map(|key| abort_strays(store, key, None, since.elapsed()));
     let all = tokio::time::timeout(ABORT_LIMIT, futures::future::join_all(aborts)).await;
     if !all.is_ok_and(|aborted| aborted.iter().all(StoreResult::is_ok)) {
         tracing::warn!("copies that were begun stay open on the server; s3haul cleanup aborts them");

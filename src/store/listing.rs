@@ -96,9 +96,10 @@ impl Listing {
     }
 }
 
-/// Reads lines of `bytes` as keys, as servers write them, and empty lines as ends of pages.
+/// Reads `bytes` as a page, and lines of them as keys, as servers write them, with empty lines as ends of pages.
 #[cfg(fuzzing)]
 pub(crate) fn fuzz_listing(bytes: &[u8]) {
+    let _ = super::direct::page_in(bytes);
     let text = String::from_utf8_lossy(bytes);
     let mut listing = Listing::new("p/");
     let mut last = String::new();

@@ -1,11 +1,12 @@
-//! The engine `direct`: PutObject and UploadPart on our own HTTP/1.1 requests, everything else through the SDK,
-//! on the same connections.
+//! The engine `direct`: PutObject, UploadPart and ListObjectsV2 on our own HTTP/1.1 requests, everything else through the
+//! SDK, on the same connections.
 //!
-//! The SDK spends several times what the network costs on a small request; two operations make up nearly all
-//! requests of a run. What they store, and the headers they store it with, is the same with both engines: the
-//! contract suite runs over both.
+//! The SDK spends several times what the network costs on a small request, and half the time of an unchanged mirror on the
+//! XML of its listing; three operations make up nearly all of what runs do. What they store and find is the same with both
+//! engines: the contract suite runs over both.
 
 mod answer;
+mod page;
 mod request;
 mod trailer;
 
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use aws_credential_types::Credentials;
+use bytes::Bytes;
 use http::HeaderName;
 use http::header::{CONTENT_ENCODING, IF_NONE_MATCH};
 
@@ -35,6 +38,8 @@ use super::{
 use crate::config::{ChecksumAlgorithm, RetrySettings};
 use crate::event::DETAIL;
 
+#[cfg(fuzzing)]
+pub(super) use self::page::page_in;
 pub(super) use self::trailer::TrailerBody;
 
 const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
@@ -145,6 +150,38 @@ impl DirectStore {
         self.exchange(draft, wire, length, hash, payload.algorithm).await
     }
 
+    /// Who asks; nobody where requests are not signed.
+    async fn identity(&self) -> StoreResult<Option<Arc<Credentials>>> {
+        match &self.resolved.credentials {
+            Some(credentials) => credentials
+                .get()
+                .await
+                .map(Some)
+                .map_err(|error| no_credentials(&error)),
+            None => Ok(None),
+        }
+    }
+
+    /// Asks for a page of a listing.
+    async fn page(&self, draft: Draft) -> StoreResult<ListPage> {
+        let identity = self.identity().await?;
+        let progress = Progress::start(true);
+        let attempt = Attempt {
+            progress: &progress,
+            body_bytes: 0,
+            answer_limit: self.limits.answer_limit,
+            limits: &self.limits,
+        };
+        let asking = pin!(async {
+            let signing = identity.as_ref().map(|identity| (&self.signer, &**identity));
+            let nothing = RequestBody::Whole(Bytes::new());
+            let request = draft.finish(nothing, None, signing, self.resolved.now())?;
+            let response = self.pool.send(&self.target.address, request).await?;
+            answer::page(response).await
+        });
+        attempt.run(&self.resolved, asking).await
+    }
+
     async fn exchange(
         &self,
         draft: Draft,
@@ -153,10 +190,7 @@ impl DirectStore {
         payload_hash: Option<String>,
         algorithm: ChecksumAlgorithm,
     ) -> StoreResult<Stored> {
-        let identity = match &self.resolved.credentials {
-            Some(credentials) => Some(credentials.get().await.map_err(|error| no_credentials(&error))?),
-            None => None,
-        };
+        let identity = self.identity().await?;
         let attempt = Attempt {
             progress: &progress,
             body_bytes,
@@ -188,7 +222,7 @@ fn is_against_trailers(error: &StoreError) -> bool {
 }
 
 /// The server sends us elsewhere: the SDK knows the ways of redirects.
-fn is_redirect(outcome: &StoreResult<Stored>) -> bool {
+fn is_redirect<T>(outcome: &StoreResult<T>) -> bool {
     matches!(outcome, Err(error) if error.status.is_some_and(|status| (300..400).contains(&status)))
 }
 
@@ -242,7 +276,11 @@ impl ObjectStore for DirectStore {
     }
 
     async fn list_objects(&self, request: &ListRequest<'_>) -> StoreResult<ListPage> {
-        self.sdk.list_objects(request).await
+        let outcome = self.page(Draft::listing(&self.target, request)).await;
+        if is_redirect(&outcome) {
+            return self.sdk.list_objects(request).await;
+        }
+        outcome
     }
 
     async fn delete_object(&self, key: &str) -> StoreResult<()> {

@@ -13,13 +13,14 @@ use crate::store::http::RequestBody;
 use crate::store::sdk::tagging;
 use crate::store::signer::{Signer, ToSign, percent_encode};
 use crate::store::target::Target;
-use crate::store::{Checksum, ObjectProperties, StoreError, StoreErrorKind, StoreResult};
+use crate::store::{Checksum, ListRequest, ObjectProperties, StoreError, StoreErrorKind, StoreResult};
 
 const OUR_NAME: &str = concat!("s3haul/", env!("CARGO_PKG_VERSION"), " (direct)");
 
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Draft {
+    method: Method,
     path: String,
     query: String,
     /// All headers that are signed.
@@ -63,9 +64,37 @@ impl Draft {
         let mut headers = Vec::with_capacity(12);
         headers.push((HOST, target.host.clone()));
         Self {
+            method: Method::PUT,
             path,
             query: String::new(),
             headers,
+        }
+    }
+
+    /// A question for a page of a listing. Parameters stand in the order of their names, as the signature wants them.
+    pub(super) fn listing(target: &Target, request: &ListRequest<'_>) -> Self {
+        let most = request.max_keys.map(|most| most.to_string());
+        let mut query = String::new();
+        for (name, value) in [
+            ("continuation-token", request.continuation),
+            ("delimiter", (!request.recursive).then_some("/")),
+            ("encoding-type", Some("url")),
+            ("list-type", Some("2")),
+            ("max-keys", most.as_deref()),
+            ("prefix", Some(request.prefix)),
+            ("start-after", request.start_after),
+        ] {
+            if let Some(value) = value {
+                let sign = if query.is_empty() { "" } else { "&" };
+                let _ = write!(query, "{sign}{name}=");
+                percent_encode(value, false, &mut query);
+            }
+        }
+        Self {
+            method: Method::GET,
+            path: format!("{}/", target.path),
+            query,
+            headers: vec![(HOST, target.host.clone())],
         }
     }
 
@@ -118,13 +147,13 @@ impl Draft {
     ) -> StoreResult<Request<RequestBody>> {
         let mut map = HeaderMap::with_capacity(12);
         map.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
-        if content_length(&body) == 0 {
+        if self.method == Method::PUT && content_length(&body) == 0 {
             // hyper says how long a body is, but nothing of one that is empty.
             map.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         if let Some((signer, identity)) = signing {
             let to_sign = ToSign {
-                method: "PUT",
+                method: self.method.as_str(),
                 path: &self.path,
                 query: &self.query,
             };
@@ -139,7 +168,7 @@ impl Draft {
             self.path.push_str(&self.query);
         }
         let mut request = Request::new(body);
-        *request.method_mut() = Method::PUT;
+        *request.method_mut() = self.method;
         *request.uri_mut() = Uri::try_from(self.path).map_err(|error| impossible(&error))?;
         *request.headers_mut() = map;
         Ok(request)

@@ -34,9 +34,7 @@ use crate::config::RetrySettings;
 use self::endpoint::OfOneBucket;
 use self::signing::CachedKeyScheme;
 
-#[cfg(fuzzing)]
-pub(super) use convert::listed_name;
-pub(super) use convert::{check_stored, tagging};
+pub(super) use convert::{check_stored, listed_name, tagging};
 
 /// One bucket through one SDK client with a connection pool of its own.
 pub(super) struct SdkStore {
