@@ -56,7 +56,7 @@ pub enum Engine {
     /// `direct`, but `sdk` for Amazon S3 itself and for endpoints that want more than plain Signature Version 4.
     #[default]
     Auto,
-    /// PutObject and UploadPart on requests of our own, everything else through the SDK.
+    /// PutObject, UploadPart and ListObjectsV2 on requests of our own, everything else through the SDK.
     Direct,
     /// Every request through aws-sdk-s3.
     Sdk,
