@@ -18,9 +18,12 @@ use super::unattended::{Came, UnattendedArgs, figures};
 use super::{dry_run, embedded, json, logging, restore, signals};
 use crate::config::BucketPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{Effect, Home, Input, Resume, UPLOADING, UploadRequest, find_server, upload};
+use crate::pipeline::{
+    Effect, Home, Input, Resume, UPLOADING, UploadRequest, find_server, upload, upload_to,
+};
 use crate::restore::RestoreRequest;
 use crate::source::S3Url;
+use crate::store::Connector;
 
 const KEY_RULE: &str = "\
 Keys: a '/' at the end of the target means \"into\"; a target without it is, for a single file, the key itself.
@@ -176,10 +179,8 @@ impl CpArgs {
     }
 
     /// The books of this target, which nobody else has meanwhile.
-    fn home(&self, request: &UploadRequest, cancel: &CancellationToken) -> Result<Home> {
-        let endpoint = find_server(&request.config, cancel)?.endpoint();
-        let place = (endpoint.as_str(), &request.target);
-        Home::open(&self.state.settings()?, UPLOADING, place, cancel)
+    fn home(&self, endpoint: &str, target: &S3Url, cancel: &CancellationToken) -> Result<Home> {
+        Home::open(&self.state.settings()?, UPLOADING, (endpoint, target), cancel)
     }
 
     fn input(&self, sources: &[PathBuf]) -> Result<Input> {
@@ -267,7 +268,10 @@ fn upload_all(args: &CpArgs, mut request: UploadRequest, output: &OutputArgs) ->
         .own_outputs
         .extend(report.as_ref().and_then(ReportFile::temporary));
     let cancel = signals::cancel_on_signals();
-    let home = args.resume.then(|| args.home(&request, &cancel)).transpose()?;
+    let find = || find_server(&request.config, &cancel);
+    let connector = args.resume.then(find).transpose()?;
+    let open = |connector: &Connector| args.home(&connector.endpoint(), &request.target, &cancel);
+    let home = connector.as_ref().map(open).transpose()?;
     if let Some(home) = &home {
         request.resume = Some(Resume {
             journal: home.journal(),
@@ -280,7 +284,10 @@ fn upload_all(args: &CpArgs, mut request: UploadRequest, output: &OutputArgs) ->
         json::start(&request);
     }
     tracing::info!(target: logging::RUN, target = %request.target, "begins");
-    let outcome = upload(&request, &cancel, &mut monitor);
+    let outcome = match &connector {
+        Some(connector) => upload_to(connector, &request, &cancel, &mut monitor),
+        None => upload(&request, &cancel, &mut monitor),
+    };
     monitor.finish();
     let summary = outcome?;
     tracing::info!(target: logging::RUN, totals = ?summary.totals, elapsed = ?summary.elapsed, "ends");

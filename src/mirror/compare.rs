@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::decide::{ChangeRule, Decision, decide, prove};
@@ -183,6 +184,7 @@ pub(super) struct Comparison {
     aside: Arc<Mutex<Aside>>,
     rules: Rules,
     filter: Arc<Filter>,
+    source: PathBuf,
     prefix: String,
     /// Only this run writes to it, and only until its end.
     compared: Arc<Mutex<Compared>>,
@@ -201,7 +203,7 @@ impl Comparison {
         compared: Arc<Mutex<Compared>>,
     ) -> Self {
         let aside = Arc::<Mutex<Aside>>::default();
-        let prefix = root.key.clone();
+        let (prefix, source) = (root.key.clone(), root.path.clone());
         let files = Files {
             walk: Walk::new(root.clone(), filter.clone(), rules.follows_links).by_key(),
             root,
@@ -213,6 +215,7 @@ impl Comparison {
             aside,
             rules,
             filter,
+            source,
             prefix,
             compared,
             own: Compared::default(),
@@ -253,9 +256,20 @@ impl Comparison {
     /// Whether an object stays although the source has no file for it: its name is excluded, or nobody knows what has
     /// become of its file.
     fn is_sheltered(&self, key: &str) -> bool {
-        let excluded = || path_of(key, &self.prefix).is_some_and(|path| !self.filter.wants(&path));
         let is_unknown = lock(&self.aside).shelters.cover(key);
-        is_unknown || (!self.rules.deletes_excluded && excluded())
+        is_unknown || (!self.rules.deletes_excluded && self.is_excluded(key))
+    }
+
+    /// Whether the walk would not come to the file of `key`. A link on the way is judged like a file: one that is left out
+    /// may lead to where the file is now.
+    fn is_excluded(&self, key: &str) -> bool {
+        let Some(path) = path_of(key, &self.prefix) else {
+            return false;
+        };
+        let is_link = |directory: &Path| self.source.join(directory).is_symlink();
+        let mut above = path.ancestors().skip(1).filter(|above| *above != Path::new(""));
+        !self.filter.wants(&path)
+            || above.any(|directory| !self.filter.includes_file(directory) && is_link(directory))
     }
 
     fn file(

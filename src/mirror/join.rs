@@ -25,7 +25,7 @@ pub(super) struct Joined<L, K> {
     pub(super) stored: Option<ListedObject>,
 }
 
-/// Joins streams whose keys rise. What a stream has to say instead of a key ends it: it is the error of the join.
+/// Joins streams whose keys rise. What a stream has to say instead of a key is the error of the join, before any other key.
 pub(super) struct Join<A: Iterator, B: Iterator, C: Iterator> {
     local: Peekable<A>,
     known: Peekable<B>,

@@ -127,8 +127,8 @@ pub fn mirror(
     refuse_without(request.required_file.as_deref(), &request.source)?;
     let shelf = request.shelf()?;
     let connector = find_server(&request.config, cancel)?;
-    let place = (connector.endpoint(), &request.target);
-    let home = Home::open(&request.state, UPLOADING, (&place.0, place.1), cancel)?;
+    let endpoint = connector.endpoint();
+    let home = Home::open(&request.state, UPLOADING, (&endpoint, &request.target), cancel)?;
     refuse_state_inside(request, &home)?;
     let origin = Origin {
         host: host_name(),

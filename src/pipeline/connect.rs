@@ -39,7 +39,7 @@ pub(super) fn find_server_on(host: &Host, config: &Config, cancel: &Cancellation
 
 /// What comes before the first byte, given up when somebody stops the run: a helper program for credentials may
 /// sleep, a server may not answer.
-pub(super) async fn unless_stopped<T>(
+pub(crate) async fn unless_stopped<T>(
     cancel: &CancellationToken,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {

@@ -1,8 +1,8 @@
 //! Where what is remembered of a target is kept, and the lock that lets one run at a time have it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,11 +30,12 @@ pub struct StateSettings {
 }
 
 /// The directory of one target, locked for as long as this exists: the kernel lets go of the lock when the process ends,
-/// however it does. It is the directory itself that is locked: a file for it could be deleted, and locked again by another.
+/// however it does. The directory itself is locked, for a file could be deleted, and locked again by another; and a file in it,
+/// for the other machines of a network file system hear of those only.
 #[derive(Debug)]
 pub struct Home {
     directory: PathBuf,
-    _lock: File,
+    _locks: [File; 2],
 }
 
 impl Home {
@@ -70,13 +71,16 @@ impl Home {
             .create(&directory)
             .map_err(cannot)?;
         let lock = File::open(&directory).map_err(cannot)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = options.open(directory.join("lock")).map_err(cannot)?;
         let since = Instant::now();
         loop {
-            match lock.try_lock() {
+            match lock.try_lock().and_then(|()| file.try_lock()) {
                 Ok(()) => {
                     return Ok(Self {
                         directory,
-                        _lock: lock,
+                        _locks: [lock, file],
                     });
                 }
                 Err(TryLockError::Error(error)) => return Err(cannot(error)),
@@ -111,7 +115,8 @@ impl Home {
 
     /// All that is written in it while a run goes on.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        [self.state(), self.journal()].into_iter()
+        let lock = self.directory.join("lock");
+        [self.state(), self.journal(), lock].into_iter()
     }
 
     /// The directory itself.

@@ -35,13 +35,14 @@ use crate::transfer::{EventSender, RunContext, TimeLimit, TransferShared};
 use crate::usage;
 
 use self::batches::batch_limit;
-use self::connect::{find_server_on, unless_stopped};
+use self::connect::find_server_on;
 use self::input::own_outputs;
 use self::mailbox::mailbox;
 use self::outcome::{Ended, Started, phases, summarise};
 use self::uploads::{open_uploads, sweep};
 
 pub use cleanup::{Cleaned, cleanup};
+pub(crate) use connect::unless_stopped;
 pub use connect::{connect, find_server, look_at_bucket, open_store};
 pub(crate) use feed::{Fetch, Fetches, Wanted, Work};
 pub use home::{Home, StateSettings, UPLOADING};
@@ -145,6 +146,28 @@ pub fn upload(
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
     upload_by(build, request, cancel, monitor)
+}
+
+/// [`upload`] to a server that was found already.
+///
+/// # Errors
+/// As there.
+pub fn upload_to(
+    connector: &Connector,
+    request: &UploadRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<RunSummary> {
+    request.config.validate()?;
+    let cancel = cancel.child_token();
+    let source = feed::Source::open(request, &cancel)?;
+    run(
+        build,
+        (source, Some(connector.clone())),
+        request,
+        &cancel,
+        monitor,
+    )
 }
 
 /// [`upload`] by the strategy that `strategy_of` makes of a name.

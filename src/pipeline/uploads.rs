@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::future::{join, join_all};
+use futures::future::{join_all, join3};
 use sha2::{Digest as _, Sha256};
 
 use super::{Resume, UploadRequest};
 use crate::event::DETAIL;
-use crate::store::{StoreResult, abort_strays, hex};
+use crate::store::{ObjectStore, StoreErrorKind, StoreResult, abort_strays, hex};
 use crate::strategy::StrategyContext;
 use crate::transfer::{Earlier, OpenUploads, TimeLimit, remove_temporary};
 
@@ -31,8 +31,17 @@ pub(super) fn open_uploads(request: &UploadRequest) -> OpenUploads {
     })
 }
 
-/// Removes what an earlier run brought of an object that nobody wants any more.
-fn give_up(uploads: &OpenUploads, Earlier { upload_id, key, .. }: &Earlier) {
+/// Removes what an earlier run brought of an object that is not there any more. Of one that is, it may count for the next
+/// run: this one did not come to it.
+async fn give_up(earlier: &Earlier, uploads: &OpenUploads, store: &dyn ObjectStore) {
+    let Earlier { upload_id, key, .. } = earlier;
+    let is_gone = match store.head_object(key).await {
+        Ok(head) => !earlier.is_of(&head.etag, head.size_bytes),
+        Err(error) => error.kind == StoreErrorKind::NoSuchKey,
+    };
+    if !is_gone {
+        return;
+    }
     match remove_temporary(upload_id) {
         Ok(()) => uploads.remove(upload_id),
         Err(error) => tracing::warn!(%key, %error, "a temporary file of an earlier run stays"),
@@ -40,7 +49,8 @@ fn give_up(uploads: &OpenUploads, Earlier { upload_id, key, .. }: &Earlier) {
 }
 
 /// Aborts uploads that no worker could end: its process was killed, its thread panicked, an earlier run began them for a
-/// file that is another one now. Those of a run that is stopped stay if they are to be left to the next one.
+/// file that is another one now. Removes what earlier runs brought of objects that are gone. What is open of a run that is
+/// stopped stays if it is to be left to the next one.
 pub(super) fn sweep(context: &StrategyContext) {
     let uploads = &context.run.open_uploads;
     let is_out_of_time = context.run.time_limit.as_ref().is_some_and(TimeLimit::has_cut);
@@ -51,18 +61,19 @@ pub(super) fn sweep(context: &StrategyContext) {
     } else {
         (uploads.take(), uploads.take_unanswered())
     };
+    let mut fetches = Vec::new();
     // A run that is stopped may not have come to their files.
     if !is_stopped {
         for earlier in uploads.take_all_earlier() {
             match earlier.identity {
                 Some(_) => begun.push((earlier.upload_id, earlier.key)),
-                None => give_up(uploads, &earlier),
+                None => fetches.push(earlier),
             }
         }
         unanswered.extend(uploads.take_all_earlier_unanswered());
     }
     let left = begun.len() + unanswered.len();
-    if left == 0 {
+    if left == 0 && fetches.is_empty() {
         return;
     }
     let store = context.clients.shared().as_ref();
@@ -88,7 +99,8 @@ pub(super) fn sweep(context: &StrategyContext) {
                 uploads.ended_without(key, *at);
             }
         });
-        let all = join(join_all(aborts), join_all(searches));
+        let ends = fetches.iter().map(|earlier| give_up(earlier, uploads, store));
+        let all = join3(join_all(aborts), join_all(searches), join_all(ends));
         let _ = tokio::time::timeout(SWEEP_LIMIT, all).await;
     });
     let open = left - aborted.into_inner();

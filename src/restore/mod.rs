@@ -18,12 +18,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Failure, FailureKind};
 use crate::pipeline::{
     Effect, Fetch, Fetches, Home, Input, Monitor, Resume, StateSettings, Stored, UploadRequest, Work,
-    find_server, look_at_bucket, open_store, run_work,
+    find_server, look_at_bucket, open_store, run_work, unless_stopped,
 };
 use crate::report::RunSummary;
 use crate::source::key::path_of;
 use crate::source::{Filter, S3Url};
-use crate::store::{Connector, ListedObject, StoreErrorKind, explain};
+use crate::store::{Connector, ListedObject, StoreErrorKind, explain, first_contact};
 use crate::transfer::{Overwrite, Place};
 use crate::units::ByteSize;
 
@@ -86,7 +86,7 @@ pub fn restore(
     request.config.validate()?;
     let connector = find_server(&request.config, cancel)?;
     look_at_bucket(&connector, request.config.transfer.retry, &request.source.bucket)?;
-    let mut ground = ground(request, &connector)?;
+    let mut ground = ground(request, &connector, cancel)?;
     let found = find(request, &connector, &ground, cancel)?;
     if found.objects == 0 {
         let message = format!("nothing is stored at {}", request.source);
@@ -132,7 +132,7 @@ fn unusable(path: &Path, error: io::Error) -> Error {
 }
 
 /// A prefix, unless exactly one object has the name.
-fn ground(request: &RestoreRequest, connector: &Connector) -> Result<Ground> {
+fn ground(request: &RestoreRequest, connector: &Connector, cancel: &CancellationToken) -> Result<Ground> {
     let (source, dest) = (&request.source, &request.dest);
     let of_prefix = || Ground {
         prefix: source.prefix(),
@@ -143,12 +143,17 @@ fn ground(request: &RestoreRequest, connector: &Connector) -> Result<Ground> {
     if source.key.is_empty() || source.key.ends_with('/') {
         return Ok(of_prefix());
     }
-    let retry = request.config.transfer.retry;
+    let retry = first_contact(request.config.transfer.retry);
     let (host, store) = open_store(connector, retry, (&source.bucket, 1))?;
-    match host.runtime.block_on(store.head_object(&source.key)) {
-        Ok(_) => {}
-        Err(error) if error.kind == StoreErrorKind::NoSuchKey => return Ok(of_prefix()),
-        Err(error) => return Err(explain(&error, &source.bucket, connector)),
+    let is_object = unless_stopped(cancel, async {
+        match store.head_object(&source.key).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == StoreErrorKind::NoSuchKey => Ok(false),
+            Err(error) => Err(explain(&error, &source.bucket, connector)),
+        }
+    });
+    if !host.runtime.block_on(is_object)? {
+        return Ok(of_prefix());
     }
     let prefix = source.key.rfind('/').map_or("", |slash| &source.key[..=slash]);
     let goes_into = dest.is_dir() || dest.as_os_str().as_encoded_bytes().ends_with(b"/");
@@ -269,7 +274,7 @@ fn make_room(root: &Path, wanted_bytes: u64) -> Result<()> {
             root.display()
         );
         return Err(Error::new(ErrorKind::Output, message)
-            .with_hint("make room, name another directory, or leave something out with --exclude"));
+            .with_hint("make room, name another directory, or leave something out with --exclude; temporary files of a restore that was killed (.s3haul-*.part) take room, too"));
     }
     fs::create_dir_all(root).map_err(unusable)
 }

@@ -113,7 +113,7 @@ impl Filter {
         last.is_none_or(|rule| rule.action == FilterAction::Include)
     }
 
-    /// Whether a walk would come to a file at `path`, relative to its source: it and all directories on the way are in.
+    /// Whether a file at `path`, relative to its source, is in, and all directories on the way to it are.
     pub(crate) fn wants(&self, path: &std::path::Path) -> bool {
         let mut directories = path
             .ancestors()

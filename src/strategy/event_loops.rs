@@ -220,7 +220,8 @@ async fn work(
         let Some(task) = staff.next(&context.tasks, gauge).await else {
             return Ok(Ended::Done);
         };
-        let (began, bytes, refusals) = (Instant::now(), task.size_bytes(), pace.refusals());
+        let bytes = task.bytes_itself(context.run.threshold_bytes);
+        let (began, refusals) = (Instant::now(), pace.refusals());
         do_task(task, worker, &clients, context).await?;
         // Pauses that the server asked for are no latency.
         let latency = (pace.refusals() == refusals).then(|| began.elapsed());

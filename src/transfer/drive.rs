@@ -158,10 +158,18 @@ pub(super) async fn begin(
     }
     let (uploads, key) = (&context.open_uploads, &object.key);
     let earlier = uploads.take_earlier(key);
+    let (earlier, other) = match earlier {
+        Some(earlier) if uploads.fits(object, &earlier) => (Some(earlier), None),
+        other => (None, other),
+    };
+    if let Some(other) = other {
+        // First, for what came of it may have the room that is needed now.
+        abort(&other.upload_id, object, steps, context).await;
+    }
     let earlier_id = earlier.as_ref().map(|earlier| earlier.upload_id.clone());
     let step = Step::Begin {
         object: object.clone(),
-        earlier: earlier.filter(|earlier| uploads.fits(object, earlier)),
+        earlier,
     };
     uploads.asked(object);
     let outcome = context.run(steps, step).await;
@@ -300,8 +308,8 @@ pub(super) async fn give_up(
     }
 }
 
-/// Aborts an upload, also when the run is cancelled. What cannot be aborted now stays in
-/// [`OpenUploads`] for the end of the run.
+/// Aborts an upload, or removes what came of an object, also when the run is cancelled. What cannot be ended now stays in
+/// [`OpenUploads`] for the end of the run, or in the journal for the next one.
 async fn abort(upload_id: &str, object: &Arc<ObjectSpec>, steps: &dyn Steps, context: &RunContext) {
     let step = Step::Abort {
         object: object.clone(),
@@ -317,7 +325,7 @@ async fn abort(upload_id: &str, object: &Arc<ObjectSpec>, steps: &dyn Steps, con
         outcome => tracing::info!(target: DETAIL,
             key = object.key,
             ?outcome,
-            "abort failed; it is tried again at the end of the run"
+            "abort failed; it is tried again later"
         ),
     }
 }

@@ -46,6 +46,18 @@ fn micros_since_epoch() -> u64 {
     now.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// What tells one object that comes down from another at its key: the object itself.
+fn settings_of_stored(etag: &str, size_bytes: u64) -> String {
+    format!("{etag} {size_bytes}")
+}
+
+impl Earlier {
+    /// Whether it is what came of the object with this ETag and size.
+    pub fn is_of(&self, etag: &str, size_bytes: u64) -> bool {
+        self.settings == settings_of_stored(etag, size_bytes)
+    }
+}
+
 impl OpenUploads {
     /// Uploads that are written down in the journal at `path`. Those that earlier runs left there can be asked for if they
     /// were begun with the same `settings`. If it `stays`, what is open when this run is stopped is not aborted.
@@ -94,8 +106,7 @@ impl OpenUploads {
     /// What must be the same for a run to go on with what another one began of `object`.
     fn settings_of(&self, object: &ObjectSpec) -> String {
         match object.place() {
-            // The object itself.
-            Some(place) => format!("{} {}", place.etag, object.size_bytes),
+            Some(place) => settings_of_stored(&place.etag, object.size_bytes),
             None => self.settings.clone(),
         }
     }

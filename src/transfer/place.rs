@@ -69,7 +69,8 @@ pub(super) struct Spot {
 }
 
 fn open_directory(at: impl std::os::fd::AsFd, name: &OsStr, follow: OFlags) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | follow;
+    // Only a place to go on from: directories that may be passed and not be read are on many ways.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | follow;
     rustix::fs::openat(at, name, flags, Mode::empty())
 }
 

@@ -104,6 +104,14 @@ impl Task {
         }
     }
 
+    /// The same without what it only hands out as parts: those are tasks of their own.
+    pub(crate) fn bytes_itself(&self, threshold_bytes: u64) -> u64 {
+        match self {
+            Self::File(file) if file.queue.is_some() && file.object.size_bytes > threshold_bytes => 0,
+            _ => self.size_bytes(),
+        }
+    }
+
     /// Whether it is an object that comes down.
     pub(crate) fn is_fetched(&self) -> bool {
         matches!(self, Self::File(file) if file.object.place().is_some())

@@ -348,3 +348,35 @@ fn credentials_are_asked_for_once_and_what_is_excluded_stays_when_its_file_is_go
     sync(&[&["--delete", "--delete-excluded"], &filter[..]].concat());
     assert_eq!(keys(&mirror), ["kept"]);
 }
+
+#[test]
+fn what_lies_behind_a_link_that_is_left_out_stays() {
+    let mirror = Mirror::on(Kind::Embedded, "behind");
+    let tree = &mirror.scene.tree;
+    for name in [
+        "a.jpg",
+        "photos/b.jpg",
+        "photos/c.txt",
+        "gone.jpg",
+        "real/gone.jpg",
+        "real/d.jpg",
+    ] {
+        tree.file(name, name);
+    }
+    let only = ["--exclude", "*", "--include", "*.jpg"];
+    mirror.sync(&only).expect_code(0);
+    let photos = tree.path().join("photos");
+    fs::remove_dir_all(&photos).expect("removed");
+    fs::create_dir_all(mirror.elsewhere()).expect("made");
+    std::os::unix::fs::symlink(mirror.elsewhere(), &photos).expect("link");
+    for name in ["gone.jpg", "real/gone.jpg"] {
+        fs::remove_file(tree.path().join(name)).expect("removed");
+    }
+    for follows in [&["--follow-symlinks"] as &[&str], &[]] {
+        mirror
+            .sync(&[&only, follows, &["--delete"]].concat())
+            .expect_code(0);
+        let keys: Vec<String> = mirror.stored().into_keys().collect();
+        assert_eq!(keys, ["a.jpg", "photos/b.jpg", "real/d.jpg"], "{follows:?}");
+    }
+}

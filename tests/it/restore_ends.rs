@@ -81,6 +81,24 @@ fn what_a_killed_restore_brought_goes_with_its_object(kind: Kind) {
 }
 
 #[test]
+fn what_a_killed_restore_brought_stays_for_the_run_that_wants_it() {
+    let away = Away::on(Kind::Embedded, "wanted");
+    away.scene.tree.file("large", random(60 * MIB));
+    away.scene.tree.file("small", "small");
+    away.upload(&[]);
+    let flags = ["--part-size", "5MiB", "--concurrency", "2"];
+    kill_on_the_way(&away, &flags);
+    away.restore(&[&flags[..], &["--exclude", "large"]].concat())
+        .expect_code(0);
+    assert_eq!(tree_names(&away.dest()).len(), 2, "it and the temporary file");
+    away.scene.server.handle().reset_counters();
+    away.restore(&flags).expect_code(0);
+    assert_eq!(digests(&away.dest()), digests(away.scene.tree.path()));
+    let gets = away.scene.requests("GetObject");
+    assert!(gets < 13, "{gets} of 12 parts and a small one came again");
+}
+
+#[test]
 fn bytes_that_change_on_the_way_down_get_no_name() {
     let away = Away::on(Kind::Embedded, "bits");
     away.scene.tree.file("small", random(5_000));

@@ -174,8 +174,9 @@ impl DirectStore {
         };
         let asking = pin!(async {
             let signing = identity.as_ref().map(|identity| (&self.signer, &**identity));
+            let hash = payload_hash(&Body::Bytes(Bytes::new()))?;
             let nothing = RequestBody::Whole(Bytes::new());
-            let request = draft.finish(nothing, None, signing, self.resolved.now())?;
+            let request = draft.finish(nothing, Some(hash), signing, self.resolved.now())?;
             let response = self.pool.send(&self.target.address, request).await?;
             answer::page(response).await
         });

@@ -14,7 +14,7 @@ use crate::store::{ListPage, ListedObject, StoreError, StoreErrorKind, StoreResu
 struct Found {
     objects: Vec<ListedObject>,
     prefixes: Vec<String>,
-    is_truncated: bool,
+    is_truncated: Option<bool>,
     is_encoded: bool,
     continuation: Option<String>,
 }
@@ -35,6 +35,7 @@ pub(super) fn page_in(xml: &[u8]) -> StoreResult<ListPage> {
         is_encoded,
         continuation,
     } = read(xml)?;
+    let is_truncated = is_truncated.ok_or_else(|| doubtful("it does not say whether it goes on"))?;
     if is_truncated && continuation.is_none() {
         let message = "a listing says it goes on but not where";
         return Err(StoreError::new(StoreErrorKind::NotCredible, message));
@@ -93,7 +94,7 @@ impl Element {
 fn read(xml: &[u8]) -> StoreResult<Found> {
     let mut reader = Reader::from_reader(xml);
     let mut found = Found::default();
-    let mut object = nothing();
+    let (mut object, mut has_size, mut is_whole) = (nothing(), false, false);
     // Elements that are open; none is deeper than an owner's in an object's.
     let mut open = Vec::with_capacity(4);
     let mut text = String::new();
@@ -101,7 +102,7 @@ fn read(xml: &[u8]) -> StoreResult<Found> {
         match reader.read_event().map_err(doubtful)? {
             Event::Start(start) => {
                 let element = Element::of(start.local_name().as_ref());
-                if open.is_empty() && element != Element::Page {
+                if open.is_empty() && (element != Element::Page || is_whole) {
                     let name = String::from_utf8_lossy(start.name().into_inner()).into_owned();
                     return Err(doubtful(format_args!("it is a '{name}'")));
                 }
@@ -113,18 +114,32 @@ fn read(xml: &[u8]) -> StoreResult<Found> {
             Event::GeneralRef(entity) => text.push_str(&resolved(&entity)?),
             Event::End(_) => {
                 match open[..] {
-                    [_, Element::Object] => found.objects.push(std::mem::replace(&mut object, nothing())),
-                    [_, Element::Object, field] => note(&mut object, field, &text)?,
+                    [_, Element::Object] => {
+                        if object.key.is_empty() || !has_size {
+                            return Err(doubtful("an object without a key or a size"));
+                        }
+                        found.objects.push(std::mem::replace(&mut object, nothing()));
+                        has_size = false;
+                    }
+                    [_, Element::Object, field] => {
+                        has_size |= field == Element::Size;
+                        note(&mut object, field, &text)?;
+                    }
                     [_, Element::Group, Element::Prefix] => found.prefixes.push(text.clone()),
-                    [_, Element::IsTruncated] => found.is_truncated = text == "true",
+                    [_, Element::IsTruncated] => {
+                        let said = text.parse();
+                        found.is_truncated =
+                            Some(said.map_err(|_| doubtful(format_args!("'{text}' is no yes or no")))?);
+                    }
                     [_, Element::EncodingType] => found.is_encoded = text == "url",
                     [_, Element::Continuation] => found.continuation = Some(text.clone()),
-                    [_] => return Ok(found),
+                    [_] => is_whole = true,
                     _ => {}
                 }
                 open.pop();
                 text.clear();
             }
+            Event::Eof if is_whole => return Ok(found),
             Event::Eof => return Err(doubtful("it breaks off")),
             _ => {}
         }
@@ -218,6 +233,11 @@ mod tests {
             "<ListBucketResult><Contents><Size>many</Size></Contents></ListBucketResult>",
             "<ListBucketResult><Contents><Key>&nothing;</Key></Contents></ListBucketResult>",
             "<ListBucketResult><Contents></ListBucketResult></Contents>",
+            "<ListBucketResult></ListBucketResult>",
+            "<ListBucketResult><IsTruncated> TRUE</IsTruncated></ListBucketResult>",
+            "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key></Contents></ListBucketResult>",
+            "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Size>1</Size></Contents></ListBucketResult>",
+            "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult><html></html>",
         ] {
             let error = page_in(other.as_bytes()).expect_err(other);
             assert_eq!(error.kind, StoreErrorKind::NotCredible, "{other}");
