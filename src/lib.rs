@@ -24,7 +24,6 @@
 //! # Ok::<(), s3haul::error::Error>(())
 //! ```
 
-pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod config;

@@ -35,16 +35,14 @@ use crate::report::{Ending, RunSummary};
 use crate::source::{Filter, Root, RootKind, S3Url, resolve_roots};
 use crate::store::Connector;
 
-pub(crate) use self::compare::KnownObjects;
-use self::compare::{Compared, Comparison, Question, Rules};
+use self::compare::{Compared, Comparison, KnownObjects, Question, Rules};
 use self::deletion::unreadable;
 use self::gone::{Gone, GoneObject};
 use self::guard::{Facts, judge};
-pub(crate) use self::join::{Join, Joined, Keyed};
-pub(crate) use self::memory::Memory;
+use self::memory::Memory;
 use self::recorder::Recorder;
 use self::shelf::Shelf;
-pub(crate) use self::state::{Change, Known, KnownObject, Origin, Stamp, State};
+use self::state::Origin;
 
 pub use compare::Tally;
 pub use decide::ChangeRule;
@@ -357,7 +355,7 @@ fn delete(
 }
 
 /// What this machine is called.
-pub(crate) fn host_name() -> String {
+fn host_name() -> String {
     let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
     match machine.trim() {
         "" => rustix::system::uname().nodename().to_string_lossy().into_owned(),

@@ -21,7 +21,6 @@ pub struct Walk {
     filter: Arc<Filter>,
     follow_symlinks: bool,
     order: WalkOrder,
-    yields_directories: bool,
     levels: Vec<Level>,
     /// Where to begin; taken by the first `next`.
     start: Option<PathBuf>,
@@ -43,15 +42,6 @@ impl Walk {
         }
     }
 
-    /// The same with directories, each before what is in it.
-    #[must_use]
-    pub fn with_directories(self) -> Self {
-        Self {
-            yields_directories: true,
-            ..self
-        }
-    }
-
     /// Walks only `path`, which lies in the directory `root`: keys and patterns stay relative to `root`.
     pub(super) fn within(root: Root, path: PathBuf, filter: Arc<Filter>, follow_symlinks: bool) -> Self {
         Self {
@@ -59,7 +49,6 @@ impl Walk {
             filter,
             follow_symlinks,
             order: WalkOrder::AsFound,
-            yields_directories: false,
             levels: Vec::new(),
             start: Some(path),
         }
@@ -116,7 +105,7 @@ impl Walk {
         }
     }
 
-    /// Opens a directory as the new innermost level; `Some` when that is not possible, or when directories are asked for.
+    /// Opens a directory as the new innermost level; `Some` when that is not possible.
     fn enter(&mut self, path: PathBuf) -> Option<Found> {
         let identity = if self.follow_symlinks {
             match fs::metadata(&path) {
@@ -136,7 +125,7 @@ impl Walk {
         match Level::open(path.clone(), self.relative(&path), identity, how) {
             Ok(level) => {
                 self.levels.push(level);
-                self.yields_directories.then_some(Found::Directory { path })
+                None
             }
             Err(error) => Some(Found::failed(path, &error)),
         }

@@ -6,7 +6,6 @@
     reason = "tests may, and tables of cases are long"
 )]
 
-mod backup;
 mod bad_input;
 mod batches;
 mod bench;
