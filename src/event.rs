@@ -120,6 +120,16 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// What `error` makes of something that was to be read.
+    pub(crate) fn of_reading(error: &std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => FailureKind::Vanished,
+            _ if crate::identity::FileChanged::caused(error) => FailureKind::Changed,
+            _ => FailureKind::Unreadable,
+        };
+        Self::new(kind, error.to_string())
+    }
+
     /// A failure of `kind`.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {

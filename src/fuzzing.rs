@@ -21,7 +21,7 @@ pub fn key(bytes: &[u8]) {
     for key in [key, String::from_utf8_lossy(bytes).into_owned()] {
         let path = key::path_of(&key, "").expect("every key has an empty prefix");
         let root = Path::new("/root/of/it");
-        if let Some(place) = Place::new(root, &path, Overwrite::Never, "etag") {
+        if let Some(place) = Place::new(root, &path, Overwrite::Never, Some("etag")) {
             let path = place.path();
             let below = path.strip_prefix(root).expect("below the root");
             assert!(

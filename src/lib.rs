@@ -24,6 +24,7 @@
 //! # Ok::<(), s3haul::error::Error>(())
 //! ```
 
+pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod config;

@@ -3,6 +3,7 @@
 //! The only module that knows clap and prints.
 
 mod args;
+mod backup;
 mod bench;
 mod bucket;
 mod choices;
@@ -15,6 +16,7 @@ mod dry_run;
 mod embedded;
 mod exit_code;
 mod filter_args;
+mod jobs;
 mod json;
 mod log_file;
 mod logging;
@@ -60,6 +62,7 @@ enum Command {
     #[command(visible_alias = "check")]
     Verify(Box<verify::VerifyArgs>),
     Restore(Box<restore::RestoreArgs>),
+    Backup(backup::BackupArgs),
     Cleanup(cleanup::CleanupArgs),
     Ls(bucket::LsArgs),
     Mb(bucket::MbArgs),
@@ -164,6 +167,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Command::Sync(args) => sync::run(args, &cli.output),
         Command::Verify(args) => verify::run(args, &cli.output),
         Command::Restore(args) => restore::run(args, &cli.output),
+        Command::Backup(args) => backup::run(args, &cli.output),
         Command::Cleanup(args) => cleanup::run(args, &cli.output),
         Command::Ls(args) => bucket::list(args, &cli.output),
         Command::Mb(args) => bucket::make(args, &cli.output),

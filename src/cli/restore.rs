@@ -9,19 +9,19 @@ use super::args::{RunArgs, StoreArgs};
 use super::dry_run::PlanMonitor;
 use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
+use super::jobs::JobsArgs;
 use super::output_args::OutputArgs;
 use super::read_args::ReadArgs;
 use super::report_file::ReportFile;
 use super::run_output::{Deed, RunMonitor, print_end};
 use super::state_args::StateArgs;
 use super::unattended::{Came, UnattendedArgs, figures};
-use super::{embedded, logging, signals};
+use super::{backup, embedded, logging, signals};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::Effect;
 use crate::report::{Ending, RunSummary};
 use crate::restore::{RestoreRequest, restore};
-use crate::source::S3Url;
 use crate::transfer::Overwrite;
 use crate::units::{ByteSize, grouped, mean_rate, spoken};
 
@@ -31,9 +31,9 @@ use crate::units::{ByteSize, grouped, mean_rate, spoken};
 /// is whole. What is the same already is not transferred.
 #[derive(Args, Clone, Debug)]
 pub(super) struct RestoreArgs {
-    /// A prefix, or one object
-    #[arg(value_name = "s3://BUCKET[/PREFIX/]")]
-    pub(super) source: S3Url,
+    /// A prefix or one object; or a job of backups, and which of its snapshots: 'latest' is the default
+    #[arg(value_name = "s3://BUCKET[/PREFIX/]|JOB[@SNAPSHOT]")]
+    pub(super) source: String,
 
     /// The directory, made if it is missing; for one object it may be the file
     #[arg(value_name = "DEST")]
@@ -57,7 +57,9 @@ pub(super) struct RestoreArgs {
     #[command(flatten)]
     pub(super) reading: ReadArgs,
     #[command(flatten)]
-    unattended: UnattendedArgs,
+    pub(super) unattended: UnattendedArgs,
+    #[command(flatten)]
+    pub(super) jobs: JobsArgs,
 }
 
 /// What happens to what is there.
@@ -99,7 +101,9 @@ impl RestoringArgs {
 impl RestoreArgs {
     fn request(&self) -> Result<RestoreRequest> {
         Ok(RestoreRequest {
-            source: self.source.clone(),
+            source: self.source.parse().map_err(|error| {
+                Error::new(ErrorKind::Usage, "the source cannot be used").with_source(error)
+            })?,
             dest: self.dest.clone(),
             filter: Arc::new(self.filter.filter()?),
             overwrite: self.restoring.overwrite(),
@@ -118,6 +122,9 @@ impl RestoreArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &RestoreArgs, output: &OutputArgs) -> Result<ExitCode> {
+    if !args.source.starts_with("s3://") {
+        return backup::restore(args, output);
+    }
     run_request(
         (args.request()?, None),
         (&args.store, &args.run),

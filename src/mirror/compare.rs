@@ -144,14 +144,14 @@ impl Iterator for Files {
                         .shelters
                         .add(self.root.key_of(path), self.root.prefix_of(path));
                 }
-                Found::File(_) => {}
+                Found::File(_) | Found::Directory { .. } => {}
             }
             aside.found.push_back(found);
         }
     }
 }
 
-pub(super) type KnownObjects = Box<dyn Iterator<Item = Result<KnownObject, Error>> + Send>;
+pub(crate) type KnownObjects = Box<dyn Iterator<Item = Result<KnownObject, Error>> + Send>;
 pub(super) type StoredObjects = Box<dyn Iterator<Item = Result<ListedObject, Error>> + Send>;
 
 /// One of those that can only end, in a join that can also pause.
@@ -304,6 +304,7 @@ impl Comparison {
             found: Found::File(file),
             reason,
             look,
+            only_as_seen: false,
         })
     }
 

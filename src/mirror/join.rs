@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use crate::store::ListedObject;
 
 /// Something with a key.
-pub(super) trait Keyed {
+pub(crate) trait Keyed {
     fn key(&self) -> &str;
 }
 
@@ -19,14 +19,14 @@ impl Keyed for ListedObject {
 
 /// All that there is at one key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Joined<L, K> {
-    pub(super) local: Option<L>,
-    pub(super) known: Option<K>,
-    pub(super) stored: Option<ListedObject>,
+pub(crate) struct Joined<L, K> {
+    pub(crate) local: Option<L>,
+    pub(crate) known: Option<K>,
+    pub(crate) stored: Option<ListedObject>,
 }
 
 /// Joins streams whose keys rise. What a stream has to say instead of a key is the error of the join, before any other key.
-pub(super) struct Join<A: Iterator, B: Iterator, C: Iterator> {
+pub(crate) struct Join<A: Iterator, B: Iterator, C: Iterator> {
     local: Peekable<A>,
     known: Peekable<B>,
     stored: Peekable<C>,
@@ -40,7 +40,7 @@ where
     L: Keyed,
     K: Keyed,
 {
-    pub(super) fn new(local: A, known: B, stored: C) -> Self {
+    pub(crate) fn new(local: A, known: B, stored: C) -> Self {
         Self {
             local: local.peekable(),
             known: known.peekable(),
@@ -100,7 +100,7 @@ where
 
 /// Names of which nobody knows what has become of them: what is stored at them and below them stays.
 #[derive(Debug, Default)]
-pub(super) struct Shelters {
+pub(crate) struct Shelters {
     names: BTreeSet<String>,
     /// What keys below them begin with.
     directories: BTreeSet<String>,
@@ -108,13 +108,13 @@ pub(super) struct Shelters {
 
 impl Shelters {
     /// What is stored at `key` stays, and what lies below it, whose keys begin with `prefix`.
-    pub(super) fn add(&mut self, key: String, prefix: String) {
+    pub(crate) fn add(&mut self, key: String, prefix: String) {
         self.names.insert(key);
         self.directories.insert(prefix);
     }
 
     /// Forgets those that neither `key` nor any key behind it can be or lie below.
-    pub(super) fn pass(&mut self, key: &str) {
+    pub(crate) fn pass(&mut self, key: &str) {
         while self.names.first().is_some_and(|first| first.as_str() < key) {
             self.names.pop_first();
         }
@@ -125,7 +125,7 @@ impl Shelters {
     }
 
     /// Whether `key` is one of them or lies below one. Keys are asked for in rising order.
-    pub(super) fn cover(&mut self, key: &str) -> bool {
+    pub(crate) fn cover(&mut self, key: &str) -> bool {
         self.pass(key);
         let is_below = |first: &String| key.starts_with(first.as_str());
         self.names.first().is_some_and(|first| first == key) || self.directories.first().is_some_and(is_below)

@@ -8,15 +8,15 @@ use super::state::{Change, Origin, State};
 use crate::pipeline::Home;
 
 /// What is remembered, as far as it can be.
-pub(super) struct Memory {
-    pub(super) state: Option<Arc<State>>,
+pub(crate) struct Memory {
+    pub(crate) state: Option<Arc<State>>,
     /// Where the source was last time.
     before: Option<Origin>,
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Memory {
-    pub(super) fn open(home: &Home, origin: &Origin, plans: bool) -> Self {
+    pub(crate) fn open(home: &Home, origin: &Origin, plans: bool) -> Self {
         let path = home.state();
         match State::open(&path, origin, plans) {
             Ok(opened) => Self {
@@ -42,7 +42,7 @@ impl Memory {
     }
 
     /// All that is remembered, as it is now. What cannot be read is not remembered.
-    pub(super) fn objects(&self) -> KnownObjects {
+    pub(crate) fn objects(&self) -> KnownObjects {
         let known = self.state.as_ref().and_then(|state| state.objects().ok());
         let readable = known
             .into_iter()
@@ -52,7 +52,7 @@ impl Memory {
     }
 
     /// Whether the source was on another device last time.
-    pub(super) fn is_on_other_device(&self, origin: &Origin) -> bool {
+    pub(crate) fn is_on_other_device(&self, origin: &Origin) -> bool {
         self.before
             .as_ref()
             .is_some_and(|before| before.device != origin.device)
@@ -66,14 +66,14 @@ impl Memory {
         }
     }
 
-    pub(super) fn set_origin(&mut self, origin: &Origin) {
+    pub(crate) fn set_origin(&mut self, origin: &Origin) {
         if let Some(state) = self.state.clone() {
             self.note(state.set_origin(origin));
         }
     }
 
     /// Forgets keys that are neither in the source nor stored any more.
-    pub(super) fn forget(&mut self, keys: impl Iterator<Item = std::io::Result<String>>) {
+    pub(crate) fn forget(&mut self, keys: impl Iterator<Item = std::io::Result<String>>) {
         let Some(state) = self.state.clone() else {
             return;
         };

@@ -35,14 +35,16 @@ use crate::report::{Ending, RunSummary};
 use crate::source::{Filter, Root, RootKind, S3Url, resolve_roots};
 use crate::store::Connector;
 
-use self::compare::{Compared, Comparison, KnownObjects, Question, Rules};
+pub(crate) use self::compare::KnownObjects;
+use self::compare::{Compared, Comparison, Question, Rules};
 use self::deletion::unreadable;
 use self::gone::{Gone, GoneObject};
 use self::guard::{Facts, judge};
-use self::memory::Memory;
+pub(crate) use self::join::{Join, Joined, Keyed};
+pub(crate) use self::memory::Memory;
 use self::recorder::Recorder;
 use self::shelf::Shelf;
-use self::state::Origin;
+pub(crate) use self::state::{Change, Known, KnownObject, Origin, Stamp, State};
 
 pub use compare::Tally;
 pub use decide::ChangeRule;
@@ -355,7 +357,7 @@ fn delete(
 }
 
 /// What this machine is called.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
     match machine.trim() {
         "" => rustix::system::uname().nodename().to_string_lossy().into_owned(),

@@ -23,33 +23,33 @@ const FACTS: TableDefinition<'static, &str, &str> = TableDefinition::new("facts"
 
 /// What tells one state of a file from another, but for the device: its number may be another after a reboot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) size_bytes: u64,
+pub(crate) struct Stamp {
+    pub(crate) size_bytes: u64,
     /// Nanoseconds since the Unix epoch.
-    pub(super) modified: i128,
+    pub(crate) modified: i128,
     /// The same of the inode's last change.
-    pub(super) changed: i128,
-    pub(super) inode: u64,
+    pub(crate) changed: i128,
+    pub(crate) inode: u64,
 }
 
 /// What is remembered of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(crate) struct Known {
     /// The file that it was made of, as it was then.
-    pub(super) stamp: Stamp,
+    pub(crate) stamp: Stamp,
     /// The file had changed just before it was read: it may have changed again without its times telling.
-    pub(super) is_racy: bool,
+    pub(crate) is_racy: bool,
     /// Without quotes.
-    pub(super) etag: String,
+    pub(crate) etag: String,
     /// `algorithm:base64`, of the whole content.
-    pub(super) checksum: Option<String>,
+    pub(crate) checksum: Option<String>,
 }
 
 /// A remembered object and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct KnownObject {
-    pub(super) key: String,
-    pub(super) known: Known,
+pub(crate) struct KnownObject {
+    pub(crate) key: String,
+    pub(crate) known: Known,
 }
 
 impl Keyed for KnownObject {
@@ -60,34 +60,34 @@ impl Keyed for KnownObject {
 
 /// What follows for the state from something that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Remember(KnownObject),
     Forget { key: String },
 }
 
 /// Where the source was when it was last looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     /// This machine.
-    pub(super) host: String,
+    pub(crate) host: String,
     /// Path of the source.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// Device that the source is on.
-    pub(super) device: u64,
+    pub(crate) device: u64,
 }
 
 /// An open state; others cannot open it.
-pub(super) struct State {
+pub(crate) struct State {
     database: Database,
 }
 
 /// What was found at the place of a state.
-pub(super) struct Opened {
-    pub(super) state: State,
+pub(crate) struct Opened {
+    pub(crate) state: State,
     /// Why what was there does not count; none when it does, or when nothing was there.
-    pub(super) distrust: Option<String>,
+    pub(crate) distrust: Option<String>,
     /// Where the source was; none without a state that counts.
-    pub(super) origin: Option<Origin>,
+    pub(crate) origin: Option<Origin>,
 }
 
 fn other(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
@@ -100,7 +100,7 @@ impl State {
     /// # Errors
     /// It can neither be opened nor made: the directory cannot be written, the disk is full, somebody has it open.
     /// One that does not count is put aside, unless nothing is to be changed: that is an error then.
-    pub(super) fn open(path: &Path, origin: &Origin, plans: bool) -> io::Result<Opened> {
+    pub(crate) fn open(path: &Path, origin: &Origin, plans: bool) -> io::Result<Opened> {
         let distrust = match Self::trusted(path, origin) {
             Ok((state, found)) => {
                 return Ok(Opened {
@@ -190,7 +190,7 @@ impl State {
     ///
     /// # Errors
     /// The state cannot be written.
-    pub(super) fn set_origin(&self, origin: &Origin) -> io::Result<()> {
+    pub(crate) fn set_origin(&self, origin: &Origin) -> io::Result<()> {
         let write = self.database.begin_write().map_err(other)?;
         {
             let mut facts = write.open_table(FACTS).map_err(other)?;
@@ -212,7 +212,7 @@ impl State {
     ///
     /// # Errors
     /// The state cannot be read.
-    pub(super) fn objects(&self) -> io::Result<Objects> {
+    pub(crate) fn objects(&self) -> io::Result<Objects> {
         let read = self.database.begin_read().map_err(other)?;
         let rows = match read.open_table(OBJECTS) {
             Ok(table) => Some(table.range::<&str>(..).map_err(other)?),
@@ -226,7 +226,7 @@ impl State {
     ///
     /// # Errors
     /// The state cannot be written; it is what it was.
-    pub(super) fn apply(&self, changes: &[Change]) -> io::Result<()> {
+    pub(crate) fn apply(&self, changes: &[Change]) -> io::Result<()> {
         let write = self.database.begin_write().map_err(other)?;
         {
             let mut objects = write.open_table(OBJECTS).map_err(other)?;
@@ -271,7 +271,7 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 /// See [`State::objects`].
-pub(super) struct Objects {
+pub(crate) struct Objects {
     rows: Option<Range<'static, &'static str, Row>>,
 }
 

@@ -13,6 +13,7 @@ use super::{Effect, Input, UploadRequest};
 use crate::config::{Attention, StrategyKind, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Failure, FailureKind, Outcome, UploadReason};
+use crate::identity::FileIdentity;
 use crate::plan::{Looks, Shape, StreamParts, shape};
 use crate::queue::Sender;
 use crate::source::{Found, PathList, RootKind, SourceFile, Walk, resolve_roots};
@@ -28,6 +29,8 @@ pub(crate) struct Wanted {
     pub(crate) reason: UploadReason,
     /// What has to be found out before it does.
     pub(crate) look: Option<Box<Look>>,
+    /// It goes up only in the state in which it was seen: its key says what is in it.
+    pub(crate) only_as_seen: bool,
 }
 
 impl From<Found> for Wanted {
@@ -36,6 +39,7 @@ impl From<Found> for Wanted {
             found,
             reason: UploadReason::Requested,
             look: None,
+            only_as_seen: false,
         }
     }
 }
@@ -244,13 +248,17 @@ impl Feeder<'_> {
 
     fn take(&mut self, wanted: Wanted) {
         match wanted.found {
+            Found::Directory { .. } => {}
             Found::Skipped { path, reason } => self
                 .ticket(&path, "", false, 0)
                 .settle(Outcome::Skipped { reason }),
             Found::Failed { path, failure } => self
                 .ticket(&path, "", false, 0)
                 .settle(Outcome::Failed { failure }),
-            Found::File(file) => self.file(file, wanted.reason, wanted.look),
+            Found::File(file) => {
+                let only_as = file.seen.clone().filter(|_| wanted.only_as_seen);
+                self.file(file, (wanted.reason, only_as), wanted.look);
+            }
         }
     }
 
@@ -279,6 +287,7 @@ impl Feeder<'_> {
             key,
             content: Content::Stored(Box::new(place)),
             size_bytes,
+            only_as: None,
         };
         self.outlet.put(object, ticket, way, Some(Box::new(Look::Place)));
     }
@@ -292,7 +301,12 @@ impl Feeder<'_> {
         ticket
     }
 
-    fn file(&mut self, mut file: SourceFile, reason: UploadReason, look: Option<Box<Look>>) {
+    fn file(
+        &mut self,
+        mut file: SourceFile,
+        (reason, only_as): (UploadReason, Option<Box<FileIdentity>>),
+        look: Option<Box<Look>>,
+    ) {
         let presumed = match &mut self.looks {
             Some(looks) if file.seen.is_none() => looks.presumed(),
             _ => None,
@@ -301,7 +315,7 @@ impl Feeder<'_> {
             let mut ticket = self.ticket(&file.path, &file.key, file.encoded, size_bytes);
             ticket.note(|record| record.size_bytes = 0);
             let way = if self.per_file { Way::Whole } else { Way::Presumed };
-            return self.outlet.put(spec(file, size_bytes), ticket, way, look);
+            return self.outlet.put(spec(file, size_bytes, None), ticket, way, look);
         }
         let size_bytes = match file.look(self.settings.follow_symlinks) {
             Ok(seen) => seen.size_bytes,
@@ -325,17 +339,19 @@ impl Feeder<'_> {
                     Shape::Multipart(plan) if look.is_none() && !self.per_file => Way::Parts(plan),
                     _ => Way::Whole,
                 };
-                self.outlet.put(spec(file, size_bytes), ticket, way, look);
+                self.outlet
+                    .put(spec(file, size_bytes, only_as), ticket, way, look);
             }
         }
     }
 }
 
-fn spec(file: SourceFile, size_bytes: u64) -> ObjectSpec {
+fn spec(file: SourceFile, size_bytes: u64, only_as: Option<Box<FileIdentity>>) -> ObjectSpec {
     ObjectSpec {
         key: file.key,
         content: Content::Path(file.path),
         size_bytes,
+        only_as,
     }
 }
 

@@ -202,6 +202,7 @@ mod tests {
                 key,
                 content,
                 size_bytes: *size_bytes,
+                only_as: None,
             };
             outlet.put(object, ticket, Way::Whole, None);
         }

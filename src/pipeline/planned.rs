@@ -68,11 +68,13 @@ pub fn plan(request: &UploadRequest) -> Result<impl Iterator<Item = PlannedFile>
             Box::new(std::iter::once(Wanted::from(Found::File(stream)))) as Entries
         }
     };
-    Ok(entries.map(move |wanted| planned(wanted.found, &transfer, &own)))
+    Ok(entries.filter_map(move |wanted| planned(wanted.found, &transfer, &own)))
 }
 
-fn planned(found: Found, settings: &TransferSettings, own: &[(u64, u64)]) -> PlannedFile {
-    match found {
+/// What becomes of an entry; nothing of a directory.
+fn planned(found: Found, settings: &TransferSettings, own: &[(u64, u64)]) -> Option<PlannedFile> {
+    Some(match found {
+        Found::Directory { .. } => return None,
         Found::Skipped { path, reason } => PlannedFile {
             path,
             action: PlannedAction::Skip(reason),
@@ -82,13 +84,18 @@ fn planned(found: Found, settings: &TransferSettings, own: &[(u64, u64)]) -> Pla
             action: PlannedAction::Fail(failure),
         },
         Found::File(file) => planned_file(file, settings, own),
-    }
+    })
 }
 
 fn planned_file(mut file: SourceFile, settings: &TransferSettings, own: &[(u64, u64)]) -> PlannedFile {
     let identity = match file.look(settings.follow_symlinks) {
         Ok(identity) => identity,
-        Err(error) => return planned(Found::failed(file.path, &error), settings, own),
+        Err(error) => {
+            return PlannedFile {
+                path: file.path,
+                action: PlannedAction::Fail(Failure::of_reading(&error)),
+            };
+        }
     };
     let size_bytes = identity.size_bytes;
     let action = match shape_of(size_bytes, settings) {

@@ -249,7 +249,7 @@ fn wanted_bytes(
     if there.is_ok_and(|there| there.is_file() && there.len() == size_bytes) {
         return 0;
     }
-    let place = Place::new(&ground.root, relative, request.overwrite, etag);
+    let place = Place::new(&ground.root, relative, request.overwrite, Some(etag));
     size_bytes.saturating_sub(place.map_or(0, |place| place.brought_bytes(key)))
 }
 
@@ -259,7 +259,7 @@ fn is_marker(key: &str, size_bytes: u64) -> bool {
 }
 
 /// Looks whether `wanted_bytes` fit into the file system of the directory, and makes it.
-fn make_room(root: &Path, wanted_bytes: u64) -> Result<()> {
+pub(crate) fn make_room(root: &Path, wanted_bytes: u64) -> Result<()> {
     let unusable = |error: io::Error| unusable(root, error);
     let above = root.ancestors().find(|path| path.exists());
     let there = above.unwrap_or(Path::new("."));
@@ -327,7 +327,7 @@ fn fetch(object: Spooled, ground: &Ground, overwrite: Overwrite) -> Fetch {
         Some(name) => name.clone(),
         None => path_of(&key, &ground.prefix).unwrap_or_default(),
     };
-    let place = Place::new(&ground.root, &relative, overwrite, &etag).ok_or_else(|| {
+    let place = Place::new(&ground.root, &relative, overwrite, Some(&etag)).ok_or_else(|| {
         let message = "the key names no file that could be below the destination";
         (
             PathBuf::from(&key),

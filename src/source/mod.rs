@@ -15,12 +15,13 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::event::{Failure, FailureKind, SkipReason};
+use crate::event::{Failure, SkipReason};
 use crate::identity::FileIdentity;
 
 pub use filter::{Filter, FilterAction};
 pub use level::WalkOrder;
 pub use list::PathList;
+pub(crate) use roots::named_roots;
 pub use roots::{Root, RootKind, resolve_roots};
 pub use url::{ParseUrlError, S3Url};
 pub use walk::Walk;
@@ -64,6 +65,11 @@ impl SourceFile {
 pub enum Found {
     /// A file to upload.
     File(SourceFile),
+    /// A directory whose entries follow; only of walks that were asked for them.
+    Directory {
+        /// Path as found.
+        path: PathBuf,
+    },
     /// Left out on purpose.
     Skipped {
         /// Path as found.
@@ -83,13 +89,9 @@ pub enum Found {
 impl Found {
     /// What `error` makes of the entry at `path`.
     pub(crate) fn failed(path: PathBuf, error: &io::Error) -> Self {
-        let kind = match error.kind() {
-            io::ErrorKind::NotFound => FailureKind::Vanished,
-            _ => FailureKind::Unreadable,
-        };
         Self::Failed {
             path,
-            failure: Failure::new(kind, error.to_string()),
+            failure: Failure::of_reading(error),
         }
     }
 }

@@ -61,11 +61,29 @@ impl Root {
 /// # Errors
 /// A source that does not exist, is neither file nor directory or has no name; two sources with one key.
 pub fn resolve_roots(sources: &[PathBuf], target: &S3Url) -> Result<Vec<Root>> {
+    resolve(sources, target, sources.len() == 1)
+}
+
+/// Resolves what was typed so that each goes under its own name, also where there is only one, in the order of the names.
+///
+/// # Errors
+/// As [`resolve_roots`].
+pub(crate) fn named_roots(sources: &[PathBuf]) -> Result<Vec<Root>> {
+    let nowhere = S3Url {
+        bucket: String::new(),
+        key: String::new(),
+    };
+    let mut roots = resolve(sources, &nowhere, false)?;
+    roots.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(roots)
+}
+
+/// `alone`: the contents of a directory go into the target, without its name.
+fn resolve(sources: &[PathBuf], target: &S3Url, alone: bool) -> Result<Vec<Root>> {
     let mut roots = Vec::with_capacity(sources.len());
     let mut named: HashMap<String, &PathBuf> = HashMap::new();
     for source in sources {
         let kind = kind_of(source)?;
-        let alone = sources.len() == 1;
         let name = if alone && kind == RootKind::Directory {
             None
         } else {

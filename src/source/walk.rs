@@ -21,6 +21,7 @@ pub struct Walk {
     filter: Arc<Filter>,
     follow_symlinks: bool,
     order: WalkOrder,
+    yields_directories: bool,
     levels: Vec<Level>,
     /// Where to begin; taken by the first `next`.
     start: Option<PathBuf>,
@@ -42,6 +43,15 @@ impl Walk {
         }
     }
 
+    /// The same with directories, each before what is in it.
+    #[must_use]
+    pub fn with_directories(self) -> Self {
+        Self {
+            yields_directories: true,
+            ..self
+        }
+    }
+
     /// Walks only `path`, which lies in the directory `root`: keys and patterns stay relative to `root`.
     pub(super) fn within(root: Root, path: PathBuf, filter: Arc<Filter>, follow_symlinks: bool) -> Self {
         Self {
@@ -49,6 +59,7 @@ impl Walk {
             filter,
             follow_symlinks,
             order: WalkOrder::AsFound,
+            yields_directories: false,
             levels: Vec::new(),
             start: Some(path),
         }
@@ -105,7 +116,7 @@ impl Walk {
         }
     }
 
-    /// Opens a directory as the new innermost level; `Some` when that is not possible.
+    /// Opens a directory as the new innermost level; `Some` when that is not possible, or when directories are asked for.
     fn enter(&mut self, path: PathBuf) -> Option<Found> {
         let identity = if self.follow_symlinks {
             match fs::metadata(&path) {
@@ -125,7 +136,7 @@ impl Walk {
         match Level::open(path.clone(), self.relative(&path), identity, how) {
             Ok(level) => {
                 self.levels.push(level);
-                None
+                self.yields_directories.then_some(Found::Directory { path })
             }
             Err(error) => Some(Found::failed(path, &error)),
         }

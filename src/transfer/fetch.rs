@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::journal::Earlier;
 use super::landing::Landing;
 use super::local::LocalSteps;
-use super::look::{READ_TRIES, md5_of, md5_of_etag, sum};
-use super::place::{Occupant, Overwrite, Place, Spot, set_modified};
+use super::look::{READ_TRIES, md5_of, md5_of_etag, sha256_of, sum};
+use super::place::{Occupant, Overwrite, Place, Spot, set_mode, set_modified};
 use super::shared::SENDING_HOLDS_BYTES;
 use super::step::{Begun, Done, PartDone, StepDone, StepError};
 use super::task::ObjectSpec;
@@ -34,7 +34,10 @@ fn changed() -> StepError {
 
 /// When the file that the object was made of was modified, in nanoseconds since the Unix epoch; when nobody knows, when
 /// the server took it.
-fn modified(head: &ObjectHead) -> Option<i128> {
+fn modified(place: &Place, head: &ObjectHead) -> Option<i128> {
+    if let Some(told) = &place.told {
+        return Some(told.modified);
+    }
     let told = head.metadata.get("mtime").and_then(|text| parse_mtime(text));
     told.or_else(|| {
         let since = head.last_modified?.duration_since(std::time::UNIX_EPOCH).ok()?;
@@ -72,14 +75,15 @@ impl LocalSteps {
         };
         let head = self.head_of(object, place).await?;
         if size_bytes == object.size_bytes {
-            let is_same = modified(&head) == Some(is_at) || self.has_content(&spot, &head).await?;
+            let is_same =
+                modified(place, &head) == Some(is_at) || self.has_content(&spot, place, &head).await?;
             if is_same {
                 return Ok(StepDone::Same(done(object, &head)));
             }
         }
         match place.overwrite {
             Overwrite::Always => Ok(StepDone::Different),
-            Overwrite::Older if modified(&head).is_some_and(|modified| is_at < modified) => {
+            Overwrite::Older if modified(place, &head).is_some_and(|modified| is_at < modified) => {
                 Ok(StepDone::Different)
             }
             Overwrite::Older | Overwrite::Never => Err(StepError::Exists),
@@ -93,7 +97,7 @@ impl LocalSteps {
     /// What the server says of the object, if it is the one that was listed.
     async fn head_of(&self, object: &ObjectSpec, place: &Place) -> Result<ObjectHead, StepError> {
         let head = self.store.head_object(&object.key).await?;
-        if head.etag == place.etag && head.size_bytes == object.size_bytes {
+        if place.is_of(&head.etag) && head.size_bytes == object.size_bytes {
             Ok(head)
         } else {
             Err(changed())
@@ -101,19 +105,22 @@ impl LocalSteps {
     }
 
     /// Whether the file that is there has the content of the object, as far as the object says what that is.
-    async fn has_content(&self, spot: &Spot, head: &ObjectHead) -> Result<bool, StepError> {
+    async fn has_content(&self, spot: &Spot, place: &Place, head: &ObjectHead) -> Result<bool, StepError> {
         let file = spot.open().map_err(|error| local(&error))?;
-        Ok(self.proof(file, head).await? == Some(true))
+        Ok(self.proof(file, place, head).await? == Some(true))
     }
 
     /// Whether `file` is what `head` says; none when it says nothing that could be compared.
-    async fn proof(&self, file: File, head: &ObjectHead) -> Result<Option<bool>, StepError> {
+    async fn proof(&self, file: File, place: &Place, head: &ObjectHead) -> Result<Option<bool>, StepError> {
         let range = FileRange {
             file,
             offset: 0,
             length: head.size_bytes,
             identity: None,
         };
+        if let Some(told) = &place.told {
+            return Ok(Some(sha256_of(&range).await? == told.sha256));
+        }
         if let Some(checksum) = head.whole_checksum() {
             return Ok(Some(sum(&range, checksum).await? == *checksum));
         }
@@ -156,7 +163,7 @@ impl LocalSteps {
             // It came in pieces.
             None => self.head_of(object, place).await?,
         };
-        if head.etag != place.etag {
+        if !place.is_of(&head.etag) {
             return Err(changed());
         }
         let is_proven = head
@@ -189,7 +196,7 @@ impl LocalSteps {
             let request = GetObject {
                 key: &object.key,
                 range: (!goes_on_from_the_start).then(|| (first + before, length - before)),
-                if_match: Some(&place.etag),
+                if_match: place.etag.as_deref(),
             };
             let outcome = self
                 .store
@@ -311,11 +318,11 @@ impl LocalSteps {
         (object, place, head): (&ObjectSpec, &Place, &ObjectHead),
         is_proven: Option<bool>,
     ) -> Result<StepDone, StepError> {
-        let is_proven = match is_proven {
+        let is_proven = match is_proven.filter(|_| place.told.is_none()) {
             Some(is_proven) => Some(is_proven),
             None => {
                 let again = file.try_clone().map_err(|error| local(&error))?;
-                self.proof(again, head).await?
+                self.proof(again, place, head).await?
             }
         };
         if is_proven == Some(false) {
@@ -324,7 +331,10 @@ impl LocalSteps {
                 "what came is not what the object's checksum says",
             ));
         }
-        if let Some(modified) = modified(head) {
+        if let Some(told) = &place.told {
+            set_mode(&file, told.mode).map_err(|error| local(&error))?;
+        }
+        if let Some(modified) = modified(place, head) {
             set_modified(&file, modified).map_err(|error| local(&error))?;
         }
         // To wait for a disk on an event loop would hold up all others.

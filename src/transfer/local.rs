@@ -109,6 +109,7 @@ impl LocalSteps {
         };
         let limit = self.shared.settings.multipart_threshold.bytes();
         let (file, identity) = self.shared.open(path)?;
+        object.expect(&identity)?;
         let size_bytes = identity.size_bytes;
         if size_bytes > limit {
             return Err(StepError::TooLarge { size_bytes });
@@ -197,6 +198,7 @@ impl LocalSteps {
             Content::Path(path) => Some(self.shared.open(path)?.1),
             Content::Held(_) | Content::Stored(_) => None,
         };
+        identity.iter().try_for_each(|identity| object.expect(identity))?;
         let earlier = earlier.filter(|earlier| identity == earlier.identity);
         if let Some(earlier) = earlier {
             let sent = self.parts_of(&object.key, &earlier).await?;

@@ -5,6 +5,7 @@ use std::io;
 
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
 use super::local::LocalSteps;
 use super::step::{Done, StepDone, StepError};
@@ -245,6 +246,12 @@ pub(super) async fn md5_of(range: &FileRange) -> Result<String, StepError> {
     let mut md5 = Md5::new();
     read(range, |slice| md5.update(slice)).await?;
     Ok(hex(&md5.finalize()))
+}
+
+pub(super) async fn sha256_of(range: &FileRange) -> Result<String, StepError> {
+    let mut sha256 = Sha256::new();
+    read(range, |slice| sha256.update(slice)).await?;
+    Ok(hex(&sha256.finalize()))
 }
 
 /// Hands all of `range` on in slices. Others on the event loop have their turn meanwhile.

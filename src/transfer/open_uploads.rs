@@ -106,7 +106,7 @@ impl OpenUploads {
     /// What must be the same for a run to go on with what another one began of `object`.
     fn settings_of(&self, object: &ObjectSpec) -> String {
         match object.place() {
-            Some(place) => settings_of_stored(&place.etag, object.size_bytes),
+            Some(place) => settings_of_stored(place.etag.as_deref().unwrap_or_default(), object.size_bytes),
             None => self.settings.clone(),
         }
     }

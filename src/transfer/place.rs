@@ -33,6 +33,17 @@ pub enum Overwrite {
     Always,
 }
 
+/// What somebody else than the object says of the file that it becomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When it was modified, in nanoseconds since the Unix epoch.
+    pub modified: i128,
+    /// Permissions; of these only reading, writing and executing are given.
+    pub mode: u32,
+    /// SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+}
+
 /// Where an object is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -44,8 +55,10 @@ pub struct Place {
     relative: PathBuf,
     /// What happens to a file that is there.
     pub overwrite: Overwrite,
-    /// ETag of the object, without quotes.
-    pub etag: String,
+    /// ETag of the object, without quotes; none where its key says what is in it.
+    pub etag: Option<String>,
+    /// None where the object itself says what the file is.
+    pub told: Option<Box<Told>>,
 }
 
 /// What is at a place.
@@ -63,12 +76,16 @@ pub(super) enum Occupant {
 
 /// An open directory and a name in it.
 pub(super) struct Spot {
-    directory: OwnedFd,
-    name: OsString,
+    pub(super) directory: OwnedFd,
+    pub(super) name: OsString,
     temporary: String,
 }
 
-fn open_directory(at: impl std::os::fd::AsFd, name: &OsStr, follow: OFlags) -> Result<OwnedFd, Errno> {
+pub(super) fn open_directory(
+    at: impl std::os::fd::AsFd,
+    name: &OsStr,
+    follow: OFlags,
+) -> Result<OwnedFd, Errno> {
     // Only a place to go on from: directories that may be passed and not be read are on many ways.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | follow;
     rustix::fs::openat(at, name, flags, Mode::empty())
@@ -77,15 +94,30 @@ fn open_directory(at: impl std::os::fd::AsFd, name: &OsStr, follow: OFlags) -> R
 impl Place {
     /// The place at `relative` below `root`. None when it is not made of plain names: empty, absolute, with `.` or `..` or
     /// two slashes in a row, or with a NUL.
-    pub fn new(root: &Path, relative: &Path, overwrite: Overwrite, etag: &str) -> Option<Self> {
+    pub fn new(root: &Path, relative: &Path, overwrite: Overwrite, etag: Option<&str>) -> Option<Self> {
         let bytes = relative.as_os_str().as_bytes();
         let is_name = |name: &[u8]| !name.is_empty() && name != b"." && name != b".." && !name.contains(&0);
         bytes.split(|byte| *byte == b'/').all(is_name).then(|| Self {
             root: root.to_owned(),
             relative: relative.to_owned(),
             overwrite,
-            etag: etag.to_owned(),
+            etag: etag.map(str::to_owned),
+            told: None,
         })
+    }
+
+    /// The same where somebody else than the object says what the file is.
+    #[must_use]
+    pub(crate) fn with(self, told: Told) -> Self {
+        Self {
+            told: Some(Box::new(told)),
+            ..self
+        }
+    }
+
+    /// Whether an object with this ETag is the one that is meant.
+    pub(super) fn is_of(&self, etag: &str) -> bool {
+        self.etag.as_ref().is_none_or(|meant| meant == etag)
     }
 
     /// Bytes on the disk that an earlier run has brought of the object of `key`.
@@ -131,7 +163,11 @@ impl Place {
         let mut digest = Sha256::new();
         digest.update(key.as_bytes());
         digest.update([0]);
-        digest.update(self.etag.as_bytes());
+        digest.update(self.etag.as_deref().unwrap_or_default());
+        if self.told.is_some() {
+            // Several files of one directory may have one content.
+            digest.update(self.relative.as_os_str().as_bytes());
+        }
         let temporary = format!(".s3haul-{}.part", hex(&digest.finalize()[..8]));
         Ok(self.relative.file_name().map(|name| Spot {
             directory,
@@ -150,7 +186,7 @@ fn is_temporary(name: &str) -> bool {
 }
 
 /// What `path` is when it should be a directory.
-fn on(path: &Path, errno: Errno) -> io::Error {
+pub(super) fn on(path: &Path, errno: Errno) -> io::Error {
     let error = io::Error::from(errno);
     let what = match errno {
         Errno::LOOP | Errno::NOTDIR => "is no directory (a link is not followed)".to_owned(),
@@ -245,21 +281,29 @@ impl Spot {
     }
 }
 
-/// Sets the time of modification of an open file, in nanoseconds since the Unix epoch.
-pub(super) fn set_modified(file: &File, modified: i128) -> io::Result<()> {
+/// Lets who may read, write and execute an open file, and nothing else: no program that runs as somebody else comes back.
+pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o777))?)
+}
+
+/// A time of modification in nanoseconds since the Unix epoch, for a file whose other times stay.
+pub(super) fn times(modified: i128) -> io::Result<Timestamps> {
     let second = 1_000_000_000;
-    let time = Timespec {
-        tv_sec: i64::try_from(modified.div_euclid(second)).map_err(io::Error::other)?,
-        tv_nsec: i64::try_from(modified.rem_euclid(second)).map_err(io::Error::other)?,
-    };
-    let times = Timestamps {
+    Ok(Timestamps {
         last_access: Timespec {
             tv_sec: 0,
             tv_nsec: rustix::fs::UTIME_OMIT,
         },
-        last_modification: time,
-    };
-    Ok(rustix::fs::futimens(file, &times)?)
+        last_modification: Timespec {
+            tv_sec: i64::try_from(modified.div_euclid(second)).map_err(io::Error::other)?,
+            tv_nsec: i64::try_from(modified.rem_euclid(second)).map_err(io::Error::other)?,
+        },
+    })
+}
+
+/// Sets the time of modification of an open file, in nanoseconds since the Unix epoch.
+pub(super) fn set_modified(file: &File, modified: i128) -> io::Result<()> {
+    Ok(rustix::fs::futimens(file, &times(modified)?)?)
 }
 
 #[cfg(test)]
@@ -269,7 +313,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn place(root: &Path, relative: &str) -> Option<Place> {
-        Place::new(root, Path::new(relative), Overwrite::Refuse, "e")
+        Place::new(root, Path::new(relative), Overwrite::Refuse, Some("e"))
     }
 
     #[test]

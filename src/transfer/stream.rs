@@ -115,6 +115,7 @@ pub fn read_stream(
             key: key.to_owned(),
             content: Content::Held(body),
             size_bytes,
+            only_as: None,
         })
     };
     if first.last {

@@ -9,7 +9,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::look::Look;
 use super::multipart::Upload;
 use super::place::Place;
+use super::step::StepError;
 use super::ticket::Ticket;
+use crate::identity::FileIdentity;
 use crate::plan::PartPlan;
 use crate::queue::{Sender, Weigh};
 use crate::store::Body;
@@ -35,6 +37,8 @@ pub struct ObjectSpec {
     pub content: Content,
     /// How many, when it was looked at, or as was presumed.
     pub size_bytes: u64,
+    /// The state that the file has to be in, if its key says what is in it.
+    pub only_as: Option<Box<FileIdentity>>,
 }
 
 /// A file that one worker uploads whole.
@@ -53,6 +57,14 @@ pub struct FileTask {
 }
 
 impl ObjectSpec {
+    /// Fails when the file is in another state than it has to be in.
+    pub(super) fn expect(&self, found: &FileIdentity) -> Result<(), StepError> {
+        match &self.only_as {
+            Some(only_as) if **only_as != *found => Err(StepError::Changed),
+            _ => Ok(()),
+        }
+    }
+
     /// Where it is written, if it comes from the bucket.
     pub(super) fn place(&self) -> Option<&Place> {
         match &self.content {
@@ -223,6 +235,7 @@ mod tests {
             key: "k".into(),
             content: Content::Path(path.clone()),
             size_bytes: 1,
+            only_as: None,
         };
         let line = serde_json::to_string(&object).expect("serialises");
         let back: ObjectSpec = serde_json::from_str(&line).expect("deserialises");

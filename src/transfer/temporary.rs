@@ -68,7 +68,7 @@ pub fn remove_temporary(name: &str) -> io::Result<()> {
         return Ok(());
     };
     // Whoever wrote the name down had resolved all links.
-    let place = Place::new(Path::new("/"), below, Overwrite::Never, "");
+    let place = Place::new(Path::new("/"), below, Overwrite::Never, None);
     match place.map(|place| place.spot(false, "")).transpose()?.flatten() {
         Some(spot) => spot.remove(&file.to_string_lossy()),
         None => Ok(()),

@@ -6,6 +6,7 @@
     reason = "tests may, and tables of cases are long"
 )]
 
+mod backup;
 mod bad_input;
 mod batches;
 mod bench;

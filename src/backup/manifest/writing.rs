@@ -1,0 +1,68 @@
+//! A manifest in the making.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{Entry, Header, Totals, Trailer};
+use crate::store::hex;
+
+/// zstd's usual level: a manifest of a million files takes two seconds.
+const LEVEL: i32 = 3;
+
+/// Writes a manifest, line by line, compressed, into `W`.
+pub struct ManifestWriter<W: Write> {
+    into: zstd::Encoder<'static, W>,
+    hasher: Sha256,
+    totals: Totals,
+    line: Vec<u8>,
+}
+
+impl<W: Write> ManifestWriter<W> {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// It cannot be written, as for all that follows.
+    pub fn new(into: W, header: &Header) -> io::Result<Self> {
+        let mut writer = Self {
+            into: zstd::Encoder::new(into, LEVEL)?,
+            hasher: Sha256::new(),
+            totals: Totals::default(),
+            line: Vec::new(),
+        };
+        writer.into.include_checksum(true)?;
+        writer.line(header)?;
+        Ok(writer)
+    }
+
+    /// Adds an entry, whose path comes behind that of the one before.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+        self.totals.count(entry);
+        self.line(entry)
+    }
+
+    /// Ends it. Returns what it was written into, and what is in it.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn finish(mut self) -> io::Result<(W, Totals)> {
+        let trailer = Trailer {
+            end: self.totals,
+            sha256: hex(&self.hasher.clone().finalize()),
+        };
+        self.line(&trailer)?;
+        Ok((self.into.finish()?, self.totals))
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, line)?;
+        self.line.push(b'\n');
+        self.hasher.update(&self.line);
+        self.into.write_all(&self.line)
+    }
+}
