@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Unreachable,
     /// The server refused, or does not speak S3.
     Server,
+    /// What is stored is not what was written.
+    Damaged,
     /// A report or log file that cannot be written.
     Output,
     /// A guard of the caller's data says no.

@@ -39,6 +39,7 @@ pub mod plan;
 pub mod queue;
 pub mod report;
 pub mod restore;
+pub mod schedule;
 pub mod server;
 pub mod source;
 pub mod store;

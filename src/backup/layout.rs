@@ -8,10 +8,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::hashing::Digest;
+
 /// What keys of contents begin with, below the prefix of the job.
 pub(super) const DATA: &str = "data/";
 /// The same of manifests.
 pub(super) const SNAPSHOTS: &str = "snapshots/";
+/// What keys begin with that say that a run is going on: of a backup, and of a prune.
+pub(super) const RUNNING: &str = "running/";
+pub(super) const PRUNING: &str = "pruning/";
 /// What keys of manifests end with.
 const ENDING: &str = ".jsonl.zst";
 
@@ -23,14 +28,25 @@ pub(super) fn data_key(prefix: &str, hash: &str) -> String {
 }
 
 /// The hash in a key of content.
-pub(super) fn hash_of_key(prefix: &str, key: &str) -> Option<[u8; 32]> {
+pub(super) fn hash_of_key(prefix: &str, key: &str) -> Option<Digest> {
     let (first, hash) = key.strip_prefix(prefix)?.strip_prefix(DATA)?.split_once('/')?;
+    let digest = digest_of(hash)?;
+    (first == &hash[..2]).then_some(digest)
+}
+
+/// The hash that `text` is in hexadecimal, in lower case as all of ours are.
+pub(super) fn digest_of(text: &str) -> Option<Digest> {
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
     let mut digest = [0; 32];
-    if hash.len() != 64 || !hash.starts_with(first) || !hash.is_ascii() {
+    if text.len() != 64 {
         return None;
     }
-    for (byte, digits) in digest.iter_mut().zip(hash.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    for (byte, digits) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = digit(digits[0])? << 4 | digit(digits[1])?;
     }
     Some(digest)
 }
@@ -127,6 +143,10 @@ mod tests {
             "p/data/2c/2c",
             "p/data/2d/2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
             "p/data/x",
+            "p/data/2C/2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+            "p/data/2c/2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824",
+            "p/data/2/2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+            "p/data/+c/+cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
             "p/snapshots/x",
             "q",
         ] {

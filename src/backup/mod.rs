@@ -3,16 +3,41 @@
 //! Whole files are objects that are named by their content, each once however often it occurs; a snapshot is a manifest that
 //! names them, and exists when that has arrived. `docs/backup-format.md` says how to read it without s3haul.
 
+mod arrivals;
+mod census;
+mod checking;
+mod comparing;
 mod contents;
-mod give_back;
+mod draft;
+mod entries;
+mod forgetting;
+mod ground;
+mod hashing;
+mod last_run;
 mod layout;
+mod leases;
+mod links;
 pub mod manifest;
+mod paths;
+mod pruning;
+mod remembered;
+mod repository;
+mod restoring;
+mod retention;
 mod run;
-mod snapshots;
 mod survey;
+mod wanted;
 
-pub use give_back::{GiveBackRequest, GivenBack, give_back};
+pub use census::{Census, census};
+pub use checking::{Checked, Difference, Flaw, Share, check, share_of};
+pub use comparing::{ChangeOfEntry, compare};
+pub use forgetting::{Forgotten, forget, refuse_nothing};
+pub use ground::Tally;
+pub use last_run::LastRun;
 pub use layout::SnapshotId;
+pub use pruning::{PruneRules, Pruned, prune};
+pub use remembered::look_again;
+pub use repository::{Manifest, Repository, Snapshot, Which, resolve};
+pub use restoring::{RestoredEntries, SnapshotRestoreRequest, restore_snapshot};
+pub use retention::Keep;
 pub use run::{BackupRequest, BackupSummary, backup};
-pub use snapshots::{Manifest, Snapshot, Which, list_snapshots, open_manifest, resolve};
-pub use survey::Tally;

@@ -1,9 +1,8 @@
 //! One run of a job: contents first, the manifest last.
 
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -11,22 +10,25 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::contents::Contents;
+use super::arrivals::Arrivals;
+use super::contents::Inventory;
+use super::draft::{Draft, Way};
+use super::ground::{Ends, Ground, Surveyed, Tally};
 use super::layout::{DATA, SnapshotId};
-use super::manifest::{Entry, Header, KIND, ManifestReader, ManifestWriter, Totals, VERSION};
-use super::survey::{Ends, Survey, Surveyed, Tally};
-use crate::config::{BucketPolicy, Config};
+use super::leases::Lease;
+use super::manifest::{Header, KIND, ManifestWriter, Totals, VERSION};
+use super::remembered::{Remembered, all_is_in, origin};
+use super::repository::{Repository, Snapshot};
+use super::survey::Survey;
+use crate::config::{BatchSmall, BucketPolicy, ChecksumAlgorithm, Config};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, Outcome};
-use crate::mirror::{Memory, Origin, host_name};
-use crate::pipeline::{
-    Effect, Home, Input, Monitor, Resume, Silent, StateSettings, Stored, UploadRequest, Wanted, Work,
-    find_server, run_work,
-};
+use crate::mirror::Memory;
+use crate::pipeline::{Effect, Home, Input, Monitor, Resume, StateSettings, UploadRequest, Work, run_work};
 use crate::report::{Ending, RunSummary};
-use crate::source::{Filter, Found, S3Url, SourceFile, named_roots};
-use crate::store::Connector;
+use crate::source::{Filter, Root, S3Url, key, named_roots};
 
+/// What the lock of a job's target is for: runs, forgets and prunes have it one at a time.
+pub(super) const BACKUP: &str = "backup";
 /// What to back up, and where to.
 #[derive(Clone, Debug)]
 pub struct BackupRequest {
@@ -48,6 +50,8 @@ pub struct BackupRequest {
     pub state: StateSettings,
     /// When nothing new is begun any more.
     pub deadline: Option<Instant>,
+    /// When the run begins: the snapshot is named by it.
+    pub now: Timestamp,
 }
 
 /// What a run came to.
@@ -65,33 +69,6 @@ pub struct BackupSummary {
     pub home: PathBuf,
 }
 
-/// Hears of contents that did not arrive.
-struct Listener<'a> {
-    monitor: &'a mut dyn Monitor,
-    /// Why, by their keys.
-    failed: HashMap<String, String>,
-}
-
-impl Monitor for Listener<'_> {
-    fn notify(&mut self, event: &Event) {
-        self.monitor.notify(event);
-        if let Event::File(record) = event
-            && let Outcome::Failed { failure } = &record.outcome
-            && !record.key.is_empty()
-        {
-            self.failed.insert(record.key.clone(), failure.to_string());
-        }
-    }
-}
-
-fn unwritable(path: &Path, error: io::Error) -> Error {
-    Error::new(
-        ErrorKind::Configuration,
-        format!("the manifest cannot be written to '{}'", path.display()),
-    )
-    .with_source(error)
-}
-
 /// Adds a snapshot of the sources. Returns when the manifest has arrived, or the run has ended without one.
 ///
 /// Files that are what they were at the last run are not read, and contents that are stored are not sent. A file that
@@ -99,175 +76,208 @@ fn unwritable(path: &Path, error: io::Error) -> Error {
 /// there is no snapshot then.
 ///
 /// # Errors
-/// Those of [`crate::pipeline::upload`]; [`ErrorKind::Locked`] when another run has the target; the manifest cannot be
-/// written or sent.
+/// Those of [`crate::pipeline::upload`]; [`ErrorKind::Locked`] when another run has the target, or a prune goes on; the
+/// manifest cannot be written or sent.
 pub fn backup(
     request: &BackupRequest,
     cancel: &CancellationToken,
     monitor: &mut dyn Monitor,
 ) -> Result<BackupSummary> {
-    request.config.validate()?;
-    let roots = named_roots(&request.sources)?;
-    let connector = find_server(&request.config, cancel)?;
-    let endpoint = connector.endpoint();
-    let home = Home::open(&request.state, "backup", (&endpoint, &request.target), cancel)?;
-    let origin = Origin {
-        host: host_name(),
-        source: request.job.clone(),
-        device: 0,
-    };
-    let mut memory = Memory::open(&home, &origin, false);
-    memory.set_origin(&origin);
-    let header = header(request);
-    let prefix = request.target.prefix();
-    let upload = upload_request(request, &home);
-    let listed = format!("{prefix}{DATA}");
-    let server = (&connector, request.config.transfer.retry);
-    let stored = Stored::new(server, (&request.target.bucket, &listed), cancel);
-    let surveyed = Arc::<Mutex<Surveyed>>::default();
-    let draft = home.directory().join("manifest");
-    let survey = Survey::new(
-        (roots, &request.filter),
-        (memory.state.clone(), memory.objects()),
-        (prefix.clone(), Contents::new(&prefix, stored)),
-        begin(&draft, &header)?,
-        Ends {
-            cancel: cancel.clone(),
-            deadline: request.deadline,
-        },
-        surveyed.clone(),
-    );
-    let mut listener = Listener {
-        monitor,
-        failed: HashMap::new(),
-    };
-    let work = Work::Entries(Box::new(survey));
-    let run = run_work(work, Effect::Apply, &connector, &upload, cancel, &mut listener)?;
-    let surveyed = std::mem::take(&mut *surveyed.lock().unwrap_or_else(PoisonError::into_inner));
-    if let Some(trouble) = surveyed.trouble {
-        return Err(trouble);
+    let mut run = Running::begin(request, cancel)?;
+    let outcome = run.go_on(request, monitor);
+    if !outcome.as_ref().is_ok_and(|summary| summary.snapshot.is_some()) {
+        // A prune elsewhere need not wait for it.
+        run.lease.end(&run.repository);
     }
-    memory.notes.extend(surveyed.note);
-    let is_whole = surveyed.is_complete && run.ending == Ending::Finished && run.totals.cancelled == 0;
-    let manifest = surveyed.manifest.filter(|_| is_whole);
-    let snapshot = match manifest {
-        None => None,
-        Some(manifest) => {
-            let totals = finish(manifest, &draft, (&header, &prefix), &listener.failed)?;
-            send(&draft, &header.id.key(&prefix), &connector, &upload, cancel)?;
-            Some((header.id, totals))
-        }
-    };
-    Ok(BackupSummary {
-        run,
-        snapshot,
-        tally: surveyed.tally,
-        state_notes: memory.notes,
-        home: home.directory().to_owned(),
-    })
+    outcome
 }
 
-fn header(request: &BackupRequest) -> Header {
-    let sources = request.sources.iter();
+/// A run that goes on: nobody else here has its target, and no prune goes on anywhere.
+struct Running {
+    repository: Repository,
+    home: Home,
+    lease: Lease,
+    roots: Vec<Root>,
+    snapshots: Vec<Snapshot>,
+    memory: Memory,
+    upload: UploadRequest,
+    draft: Draft,
+}
+
+impl Running {
+    fn go_on(&mut self, request: &BackupRequest, monitor: &mut dyn Monitor) -> Result<BackupSummary> {
+        let mut arrivals = Arrivals::new(monitor);
+        let surveyed = Arc::<Mutex<Surveyed>>::default();
+        let survey = self.survey(request, surveyed.clone())?;
+        let work = Work::Entries(Box::new(survey));
+        let Repository {
+            connector, cancel, ..
+        } = &self.repository;
+        let run = run_work(
+            work,
+            Effect::Apply,
+            connector,
+            &self.upload,
+            cancel,
+            &mut arrivals,
+        )?;
+        let surveyed = std::mem::take(&mut *surveyed.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(trouble) = surveyed.trouble {
+            return Err(trouble);
+        }
+        self.memory.notes.extend(surveyed.note);
+        let is_whole = surveyed.is_complete && run.ending == Ending::Finished && run.totals.cancelled == 0;
+        let snapshot = match surveyed.manifest.filter(|_| is_whole) {
+            None => None,
+            Some(manifest) => Some(self.conclude(manifest, (arrivals, surveyed.tally.handed_on))?),
+        };
+        Ok(BackupSummary {
+            run,
+            snapshot,
+            tally: surveyed.tally,
+            state_notes: std::mem::take(&mut self.memory.notes),
+            home: self.home.directory().to_owned(),
+        })
+    }
+
+    fn begin(request: &BackupRequest, cancel: &CancellationToken) -> Result<Self> {
+        let config = settings(&request.config)?;
+        let roots = named_roots(&request.sources)?;
+        let repository = Repository::open(&config, &request.target, request.bucket_policy, cancel)?;
+        let endpoint = repository.connector.endpoint();
+        let home = Home::open(&request.state, BACKUP, (&endpoint, &request.target), cancel)?;
+        let draft = Draft {
+            path: home.directory().join("manifest"),
+            header: header(request, &roots),
+        };
+        let lease = Lease::of_run(&repository, &home, &draft.header.id)?;
+        let snapshots = repository.snapshots()?;
+        let origin = origin(&request.job);
+        let mut memory = Memory::open(&home, &origin, false);
+        if !memory.is_of_before() {
+            repository.refuse_other_job(&snapshots, &request.job)?;
+        }
+        memory.set_origin(&origin);
+        let upload = upload_request(request, &home, config);
+        Ok(Self {
+            repository,
+            home,
+            lease,
+            roots,
+            snapshots,
+            memory,
+            upload,
+            draft,
+        })
+    }
+
+    fn survey(&self, request: &BackupRequest, outcome: Arc<Mutex<Surveyed>>) -> Result<Survey> {
+        let manifest = self.draft.begin()?;
+        let ground = Ground {
+            own: own_nodes(&self.upload, &self.draft.path),
+            prefix: self.repository.prefix(),
+            algorithm: self.upload.config.transfer.checksum,
+            ends: Ends {
+                cancel: self.repository.cancel.clone(),
+                deadline: request.deadline,
+            },
+        };
+        let remembered = Remembered::new(&self.memory, &self.snapshots);
+        let inventory = Inventory::new(&ground.prefix, self.repository.listing(DATA));
+        let sources = (self.roots.clone(), &request.filter);
+        Ok(Survey::new(
+            sources,
+            (remembered, inventory),
+            ground,
+            manifest,
+            outcome,
+        ))
+    }
+
+    /// Ends the manifest, sees to contents that have not arrived, and sends it.
+    fn conclude(
+        &mut self,
+        manifest: ManifestWriter<File>,
+        (mut arrivals, handed_on): (Arrivals<'_>, u64),
+    ) -> Result<(SnapshotId, Totals)> {
+        let Self {
+            repository,
+            roots,
+            upload,
+            memory,
+            draft,
+            ..
+        } = self;
+        let way = Way {
+            repository,
+            upload,
+            roots,
+        };
+        arrivals.ensure_complete(handed_on)?;
+        arrivals.look_at_found(repository)?;
+        let without = draft.end(manifest, &mut arrivals, &way)?;
+        memory.forget(without.into_iter().map(Ok));
+        let totals = draft.prove()?;
+        draft.send(&way)?;
+        if let Some(state) = &memory.state
+            && let Err(error) = all_is_in(state, &draft.header.id)
+        {
+            memory
+                .notes
+                .push(format!("what was done cannot be remembered: {error}"));
+        }
+        Ok((draft.header.id.clone(), totals))
+    }
+}
+
+/// How contents are sent: each on its own, as what it was read as, and never in place of another.
+fn settings(config: &Config) -> Result<Config> {
+    let mut config = config.clone();
+    config.transfer.follow_symlinks = false;
+    config.transfer.batch_small = BatchSmall::Off;
+    config.transfer.if_none_match = true;
+    config.validate()?;
+    if config.transfer.checksum == ChecksumAlgorithm::Sha256 {
+        let message =
+            "'--checksum sha256' cannot be used for backups: hashes of parts do not make that of the whole";
+        return Err(Error::new(ErrorKind::Usage, message)
+            .with_hint("contents are named by their SHA-256 in any case; leave the flag out"));
+    }
+    Ok(config)
+}
+
+fn header(request: &BackupRequest, roots: &[Root]) -> Header {
+    let sources = roots.iter();
     Header {
         s3haul: KIND.to_owned(),
         version: VERSION,
         job: request.job.clone(),
-        id: SnapshotId::at(Timestamp::now()),
+        id: SnapshotId::at(request.now),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        sources: sources.map(|source| source.display().to_string()).collect(),
+        sources: sources
+            .map(|root| key::encode(root.path.as_os_str().as_encoded_bytes()).text)
+            .collect(),
     }
 }
 
-/// A manifest in a file that is only read by its owner. What an earlier run left there is overwritten.
-fn begin(draft: &Path, header: &Header) -> Result<ManifestWriter<File>> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600);
-    let file = options.open(draft);
-    file.and_then(|file| ManifestWriter::new(file, header))
-        .map_err(|error| unwritable(draft, error))
+/// Device and inode of what the run writes: all that is in its directory, and what its caller names.
+fn own_nodes(upload: &UploadRequest, draft: &Path) -> HashSet<(u64, u64)> {
+    let directory = draft.parent().and_then(|directory| fs::read_dir(directory).ok());
+    let own = directory
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let own = own.chain(upload.own_outputs.iter().cloned());
+    own.filter_map(|path| fs::metadata(path).ok())
+        .filter(fs::Metadata::is_file)
+        .map(|metadata| (metadata.dev(), metadata.ino()))
+        .collect()
 }
 
-/// Ends the manifest. Where contents have not arrived, it is written anew: files that have them are in it with the reason.
-fn finish(
-    manifest: ManifestWriter<File>,
-    draft: &Path,
-    (header, prefix): (&Header, &str),
-    failed: &HashMap<String, String>,
-) -> Result<Totals> {
-    let unwritable = |error: io::Error| unwritable(draft, error);
-    let (mut file, totals) = manifest.finish().map_err(unwritable)?;
-    if failed.is_empty() {
-        return Ok(totals);
-    }
-    file.rewind().map_err(unwritable)?;
-    let other = draft.with_extension("mended");
-    let mut mended = begin(&other, header)?;
-    let reader = ManifestReader::new(file).map_err(|error| unwritable(io::Error::other(error)))?;
-    for entry in reader {
-        let mut entry: Entry = entry.map_err(|error| unwritable(io::Error::other(error)))?;
-        let failure = entry
-            .key
-            .as_ref()
-            .and_then(|key| failed.get(&format!("{prefix}{key}")));
-        if let Some(failure) = failure {
-            (entry.key, entry.sha256, entry.link_of) = (None, None, None);
-            entry.error = Some(failure.clone());
-        }
-        mended.entry(&entry).map_err(unwritable)?;
-    }
-    let (_, totals) = mended.finish().map_err(unwritable)?;
-    std::fs::rename(&other, draft).map_err(unwritable)?;
-    Ok(totals)
-}
-
-/// Sends the manifest, whole or not at all, and only where nothing is.
-fn send(
-    draft: &Path,
-    key: &str,
-    connector: &Connector,
-    upload: &UploadRequest,
-    cancel: &CancellationToken,
-) -> Result<()> {
-    let mut upload = upload.clone();
-    upload.resume = None;
-    upload.deadline = None;
-    upload.own_outputs = Vec::new();
-    upload.config.transfer.if_none_match = true;
-    let file = SourceFile {
-        path: draft.to_owned(),
-        key: key.to_owned(),
-        encoded: false,
-        seen: None,
-    };
-    let work = Work::Entries(Box::new(std::iter::once(Wanted::from(Found::File(file)))));
-    let sent = run_work(work, Effect::Apply, connector, &upload, cancel, &mut Silent)?;
-    if sent.totals.done == 1 {
-        std::fs::remove_file(draft).map_err(|error| unwritable(draft, error))?;
-        return Ok(());
-    }
-    let why = sent.failures.first().map(|record| match &record.outcome {
-        Outcome::Failed { failure } => failure.to_string(),
-        _ => "it was stopped".to_owned(),
-    });
-    let message = "the manifest could not be stored, so there is no snapshot of this run";
-    Err(Error::new(ErrorKind::Server, message)
-        .with_source(io::Error::other(
-            why.unwrap_or_else(|| "it was stopped".to_owned()),
-        ))
-        .with_hint("contents that were sent stay, and the next run does not send them again"))
-}
-
-fn upload_request(request: &BackupRequest, home: &Home) -> UploadRequest {
+fn upload_request(request: &BackupRequest, home: &Home, config: Config) -> UploadRequest {
     let mut own_outputs = request.own_outputs.clone();
     own_outputs.extend(home.files());
-    let mut config = request.config.clone();
-    config.transfer.follow_symlinks = false;
     UploadRequest {
         input: Input::Paths(Vec::new()),
         target: request.target.clone(),

@@ -53,6 +53,21 @@ pub(super) struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// These, and where they say nothing what `others` say.
+    pub(super) fn over(&self, others: &Self) -> Self {
+        fn either<T: Clone>(own: &Option<T>, other: &Option<T>) -> Option<T> {
+            own.as_ref().or(other.as_ref()).cloned()
+        }
+        Self {
+            endpoint_url: either(&self.endpoint_url, &others.endpoint_url),
+            embedded_data: either(&self.embedded_data, &others.embedded_data),
+            profile: either(&self.profile, &others.profile),
+            region: either(&self.region, &others.region),
+            no_sign_request: self.no_sign_request || others.no_sign_request,
+            ca_file: either(&self.ca_file, &others.ca_file),
+        }
+    }
+
     /// The settings as far as they can be known without starting a server.
     pub(super) fn settings_without_server(&self) -> StoreSettings {
         let settings = self.settings();

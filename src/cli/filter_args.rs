@@ -74,6 +74,12 @@ impl FromArgMatches for FilterArgs {
 }
 
 impl FilterArgs {
+    /// The patterns, in their order.
+    #[cfg(test)]
+    pub(super) fn patterns(&self) -> &[(FilterAction, String)] {
+        &self.patterns
+    }
+
     pub(super) fn filter(&self) -> Result<Filter> {
         let patterns = self
             .patterns

@@ -2,8 +2,9 @@
 //!
 //! Each has `v` (version of the form), `ts` (RFC 3339) and `event`. `cp` prints `start`, `file`, `retry`, `error` and
 //! `summary`: each file has exactly one line, `file`, or `error` when it failed. `cp -n` prints a `plan` for each entry,
-//! `ls` prints `prefix` and `object`, `demo` a `combination` a row, `sync` a `mirror` before its `summary`, `backup run` a `backup`, `backup list` a
-//! `snapshot` a line and `backup ls` an `entry`. An
+//! `ls` prints `prefix` and `object`, `demo` a `combination` a row, `sync` a `mirror` before its `summary`. Of `backup`,
+//! `run` prints a `backup`, `list` a `snapshot` a line, `ls` an `entry`, `diff` a `change`, `forget` a `forget`, `prune` a
+//! `delete` for each object and a `prune`, `verify` a `difference` for each and a `verify`, `status` a `status` a job. An
 //! `error` without `path` ends the run.
 
 use serde::Serialize;
@@ -11,8 +12,6 @@ use serde_json::{Value, json};
 
 use super::exit_code::ExitCode;
 use super::printer;
-use crate::backup::manifest::Entry;
-use crate::backup::{BackupSummary, SnapshotId};
 use crate::error::{Error, chain};
 use crate::event::{Event, Outcome};
 use crate::mirror::{Deletion, MirrorSummary, Withheld};
@@ -74,31 +73,6 @@ pub(super) fn object(object: &ListedObject, modified: Option<jiff::Timestamp>) {
 }
 
 /// What a backup came to, beside its uploads.
-pub(super) fn backup(job: &str, summary: &BackupSummary) {
-    let snapshot = summary.snapshot.as_ref();
-    line(
-        "backup",
-        json!({
-            "job": job,
-            "snapshot": snapshot.map(|(id, _)| id),
-            "entries": snapshot.map(|(_, totals)| totals),
-            "unchanged": summary.tally.unchanged,
-            "excluded": summary.tally.excluded,
-        }),
-    );
-}
-
-pub(super) fn snapshot(job: &str, id: &SnapshotId, manifest_bytes: u64) {
-    line(
-        "snapshot",
-        json!({ "job": job, "id": id, "time": id.time().to_string(), "manifest_bytes": manifest_bytes }),
-    );
-}
-
-pub(super) fn entry(entry: &Entry) {
-    line("entry", entry);
-}
-
 pub(super) fn summary(summary: &RunSummary, exit_code: ExitCode) {
     if let Ending::Fatal { cause } = &summary.ending {
         line(

@@ -17,6 +17,7 @@ mod embedded;
 mod exit_code;
 mod filter_args;
 mod jobs;
+mod jobs_file;
 mod json;
 mod log_file;
 mod logging;

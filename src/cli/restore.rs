@@ -74,6 +74,10 @@ pub(super) struct RestoringArgs {
         env = "S3HAUL_OVERWRITE"
     )]
     overwrite: Option<OverwriteArg>,
+
+    /// Give what comes from a snapshot to the users and groups that had it, by their numbers: for root
+    #[arg(long, help_heading = "Restoring")]
+    pub(super) owner: bool,
 }
 
 /// `--overwrite` as typed.

@@ -304,7 +304,7 @@ impl Comparison {
             found: Found::File(file),
             reason,
             look,
-            only_as_seen: false,
+            only_as: None,
         })
     }
 

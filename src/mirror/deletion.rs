@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::MirrorRequest;
 use super::gone::{Gone, GoneObject};
 use super::shelf::Shelf;
+use crate::config::RetrySettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeletionOutcome, DeletionRecord, Failure, FailureKind};
 use crate::pipeline::open_store;
@@ -55,21 +55,32 @@ pub(super) fn unreadable(error: io::Error) -> Error {
     Error::new(ErrorKind::Internal, "what is to be deleted cannot be read back").with_source(error)
 }
 
+/// Where objects are deleted, how patiently, and until when.
+pub(crate) struct Server<'a> {
+    pub(crate) connector: &'a Connector,
+    pub(crate) retry: RetrySettings,
+    pub(crate) bucket: &'a str,
+    /// When nothing new is begun any more.
+    pub(crate) deadline: Option<Instant>,
+}
+
 /// Deletes all of `gone`, after a copy to `shelf` if there is one, and tells `done` what became of each lot.
 ///
 /// # Errors
 /// The server cannot be asked any more, or what is gone cannot be read; what was deleted before stays deleted and was
 /// told.
-pub(super) fn delete(
+pub(crate) fn delete(
     gone: Gone,
     shelf: Option<&Shelf>,
-    (request, connector): (&MirrorRequest, &Connector),
+    server: &Server<'_>,
     cancel: &CancellationToken,
     mut done: impl FnMut(Vec<DeletionRecord>),
 ) -> Result<Deleted> {
-    let (retry, bucket) = (request.config.transfer.retry, request.target.bucket.as_str());
+    let Server {
+        connector, bucket, ..
+    } = *server;
     let connections = shelf.map_or(1, |_| Shelf::IN_FLIGHT);
-    let (host, store) = open_store(connector, retry, (bucket, connections))?;
+    let (host, store) = open_store(connector, server.retry, (bucket, connections))?;
     let mut gone = gone.read().map_err(unreadable)?;
     let mut deleted = Deleted::default();
     loop {
@@ -78,10 +89,7 @@ pub(super) fn delete(
         if lot.is_empty() {
             return Ok(deleted);
         }
-        if request
-            .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
-        {
+        if server.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             deleted.is_cut = true;
             return Ok(deleted);
         }

@@ -3,9 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 
+use super::deletion::unreadable;
+use crate::error::Result;
+use crate::event::{DeletionOutcome, DeletionRecord};
+
 /// Keys and sizes, in a file without a name.
 #[derive(Debug, Default)]
-pub(super) struct Gone {
+pub(crate) struct Gone {
     /// None until there is something to write.
     file: Option<BufWriter<File>>,
     objects: u64,
@@ -23,7 +27,7 @@ impl Gone {
     ///
     /// # Errors
     /// The temporary directory cannot be written.
-    pub(super) fn note(&mut self, key: &str, size_bytes: u64) -> io::Result<()> {
+    pub(crate) fn note(&mut self, key: &str, size_bytes: u64) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(BufWriter::new(tempfile::tempfile()?)),
@@ -34,6 +38,25 @@ impl Gone {
         file.write_all(key.as_bytes())?;
         self.objects += 1;
         Ok(())
+    }
+
+    /// Tells of each of them that it would be deleted. Returns how many they are, and their bytes.
+    ///
+    /// # Errors
+    /// What was written cannot be read.
+    pub(crate) fn tell(self, told: &mut dyn FnMut(&DeletionRecord)) -> Result<(u64, u64)> {
+        let (mut objects, mut bytes) = (0, 0);
+        for object in self.read().map_err(unreadable)? {
+            let GoneObject { key, size_bytes } = object.map_err(unreadable)?;
+            objects += 1;
+            bytes += size_bytes;
+            told(&DeletionRecord {
+                key,
+                size_bytes,
+                outcome: DeletionOutcome::Planned,
+            });
+        }
+        Ok((objects, bytes))
     }
 
     /// Reads all of them, in the order in which they came.

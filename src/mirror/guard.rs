@@ -38,7 +38,8 @@ impl FromStr for MaxDelete {
 }
 
 impl MaxDelete {
-    fn allows(self, objects: u64, stored: u64) -> bool {
+    /// Whether so many of those that are stored may go.
+    pub(crate) fn allows(self, objects: u64, stored: u64) -> bool {
         let is_share = |percent: f64| objects as f64 * 100.0 <= percent * stored as f64;
         match self {
             Self::Usual => objects <= ALWAYS || is_share(USUAL_PERCENT),

@@ -25,7 +25,7 @@ impl Memory {
                 notes: opened
                     .distrust
                     .map(|why| {
-                        format!("what was remembered of this mirror does not count ({why}); it is made anew")
+                        format!("what was remembered of this target does not count ({why}); it is made anew")
                     })
                     .into_iter()
                     .collect(),
@@ -34,7 +34,7 @@ impl Memory {
                 state: None,
                 before: None,
                 notes: vec![format!(
-                    "nothing is remembered of this mirror, because '{}' cannot be used ({error}); each run has to ask for each object",
+                    "nothing is remembered of this target, because '{}' cannot be used ({error}); each run has to look at everything anew",
                     path.display()
                 )],
             },
@@ -49,6 +49,11 @@ impl Memory {
             .flatten()
             .map_while(|object| object.ok().map(Ok));
         Box::new(readable)
+    }
+
+    /// Whether what is remembered is of an earlier run.
+    pub(crate) fn is_of_before(&self) -> bool {
+        self.before.is_some()
     }
 
     /// Whether the source was on another device last time.

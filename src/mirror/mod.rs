@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{BucketPolicy, Config};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{DeletionOutcome, DeletionRecord, Event};
+use crate::event::{DeletionOutcome, Event};
 use crate::identity::FileIdentity;
 use crate::pipeline::{
     Effect, Home, Input, Monitor, Resume, StateSettings, Stored, UPLOADING, UploadRequest, Work, find_server,
@@ -38,7 +38,8 @@ use crate::store::Connector;
 pub(crate) use self::compare::KnownObjects;
 use self::compare::{Compared, Comparison, Question, Rules};
 use self::deletion::unreadable;
-use self::gone::{Gone, GoneObject};
+pub(crate) use self::deletion::{Server, delete};
+pub(crate) use self::gone::Gone;
 use self::guard::{Facts, judge};
 pub(crate) use self::join::{Join, Joined, Keyed};
 pub(crate) use self::memory::Memory;
@@ -166,7 +167,7 @@ pub fn mirror(
         Some(Ok(())) if plans => Some(tell_gone(compared.gone, monitor)?),
         Some(Ok(())) => {
             let gone = (compared.gone, shelf.as_ref());
-            let deleted = delete(gone, (request, &connector), cancel, &mut memory, monitor)?;
+            let deleted = delete_gone(gone, (request, &connector), cancel, &mut memory, monitor)?;
             Some(Deletion::Done(deleted))
         }
     };
@@ -236,17 +237,9 @@ fn facts(run: &RunSummary, compared: &Compared, is_on_other_device: bool) -> Fac
 
 /// Tells of everything that is gone, and counts it.
 fn tell_gone(gone: Gone, monitor: &mut dyn Monitor) -> Result<Deletion> {
-    let (mut objects, mut bytes) = (0, 0);
-    for object in gone.read().map_err(unreadable)? {
-        let GoneObject { key, size_bytes } = object.map_err(unreadable)?;
-        objects += 1;
-        bytes += size_bytes;
-        monitor.notify(&Event::Deletion(Box::new(DeletionRecord {
-            key,
-            size_bytes,
-            outcome: DeletionOutcome::Planned,
-        })));
-    }
+    let (objects, bytes) = gone.tell(&mut |record| {
+        monitor.notify(&Event::Deletion(Box::new(record.clone())));
+    })?;
     Ok(Deletion::Planned { objects, bytes })
 }
 
@@ -337,14 +330,20 @@ fn upload_request(request: &MirrorRequest, home: &Home) -> UploadRequest {
     }
 }
 
-fn delete(
+fn delete_gone(
     (gone, shelf): (Gone, Option<&Shelf>),
-    server: (&MirrorRequest, &Connector),
+    (request, connector): (&MirrorRequest, &Connector),
     cancel: &CancellationToken,
     memory: &mut Memory,
     monitor: &mut dyn Monitor,
 ) -> Result<Deleted> {
-    deletion::delete(gone, shelf, server, cancel, |lot| {
+    let server = Server {
+        connector,
+        retry: request.config.transfer.retry,
+        bucket: &request.target.bucket,
+        deadline: request.deadline,
+    };
+    delete(gone, shelf, &server, cancel, |lot| {
         let deleted = lot
             .iter()
             .filter(|record| record.outcome == DeletionOutcome::Done)

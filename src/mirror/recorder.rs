@@ -9,9 +9,6 @@ use crate::pipeline::Monitor;
 
 /// Changes that are written together.
 pub(super) const LOT: usize = 4_096;
-/// A file that changed so shortly before it was read may change again without its times telling: file systems count in
-/// steps of up to two seconds.
-const RACY: Duration = Duration::from_secs(2);
 
 /// Hears the events of a run, passes them on, and remembers.
 pub(super) struct Recorder<'a> {
@@ -87,8 +84,5 @@ fn known(record: &FileRecord) -> Option<KnownObject> {
 fn is_racy(stamp: &Stamp, record: &FileRecord) -> bool {
     let since = record.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
     let begun = SystemTime::now().checked_sub(since).unwrap_or(UNIX_EPOCH);
-    let begun = begun
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_nanos() as i128);
-    stamp.modified.max(stamp.changed) > begun - RACY.as_nanos() as i128
+    stamp.is_racy(begun.duration_since(UNIX_EPOCH).unwrap_or_default())
 }

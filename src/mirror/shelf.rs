@@ -9,7 +9,7 @@ use crate::store::{MAX_COPIED, ObjectStore, StoreResult};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shelf {
+pub(crate) struct Shelf {
     /// Prefix of what is mirrored, with its slash.
     from: String,
     /// Prefix of the copies, with its slash.

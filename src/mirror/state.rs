@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use redb::{Database, DatabaseError, Range, ReadableDatabase as _, TableDefinition};
 
@@ -30,6 +31,18 @@ pub(crate) struct Stamp {
     /// The same of the inode's last change.
     pub(crate) changed: i128,
     pub(crate) inode: u64,
+}
+
+/// A file that changed so shortly before it was read may change again without its times telling: file systems count in
+/// steps of up to two seconds.
+const RACY: Duration = Duration::from_secs(2);
+
+impl Stamp {
+    /// Whether who began to read the file at that time, since the Unix epoch, read it so soon after a change that another
+    /// one might not show.
+    pub(crate) fn is_racy(&self, begun: Duration) -> bool {
+        self.modified.max(self.changed) > begun.as_nanos() as i128 - RACY.as_nanos() as i128
+    }
 }
 
 /// What is remembered of an object.
@@ -204,6 +217,35 @@ impl State {
                 facts.insert(name, value).map_err(other)?;
             }
             write.open_table(OBJECTS).map_err(other)?;
+        }
+        write.commit().map_err(other)
+    }
+
+    /// What was noted under `name`; none when nothing was.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) fn fact(&self, name: &str) -> io::Result<Option<String>> {
+        let read = self.database.begin_read().map_err(other)?;
+        match read.open_table(FACTS) {
+            Ok(facts) => Ok(facts
+                .get(name)
+                .map_err(other)?
+                .map(|value| value.value().to_owned())),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(other(error)),
+        }
+    }
+
+    /// Notes something under `name`.
+    ///
+    /// # Errors
+    /// The state cannot be written; it is what it was.
+    pub(crate) fn set_fact(&self, name: &str, value: &str) -> io::Result<()> {
+        let write = self.database.begin_write().map_err(other)?;
+        {
+            let mut facts = write.open_table(FACTS).map_err(other)?;
+            facts.insert(name, value).map_err(other)?;
         }
         write.commit().map_err(other)
     }

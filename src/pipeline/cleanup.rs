@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::{Effect, find_server, look_at_bucket, open_store};
-use crate::config::Config;
+use crate::config::{BucketPolicy, Config};
 use crate::error::Result;
 use crate::source::S3Url;
 use crate::store::{ObjectStore, OpenUpload, StoreResult, explain};
@@ -42,7 +42,8 @@ pub fn cleanup(
 ) -> Result<()> {
     let connector = find_server(config, &CancellationToken::new())?;
     let retry = config.transfer.retry;
-    look_at_bucket(&connector, retry, &target.bucket)?;
+    let bucket = (target.bucket.as_str(), BucketPolicy::MustExist);
+    look_at_bucket(&connector, retry, bucket, &CancellationToken::new())?;
     let (host, store) = open_store(&connector, retry, (&target.bucket, IN_FLIGHT))?;
     let explained = |error| explain(&error, &target.bucket, &connector);
     let uploads = host

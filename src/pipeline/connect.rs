@@ -79,12 +79,18 @@ pub fn open_store(
     Ok((host, Arc::new(store)))
 }
 
-/// Whether the bucket can be used, without much patience: for what begins with a long question.
+/// Whether the bucket can be used, without much patience: for what begins with a long question. Makes a missing bucket where
+/// `policy` says so.
 ///
 /// # Errors
 /// The server cannot be reached, the bucket does not exist or is not for these credentials.
-pub fn look_at_bucket(connector: &Connector, retry: RetrySettings, bucket: &str) -> Result<()> {
+pub fn look_at_bucket(
+    connector: &Connector,
+    retry: RetrySettings,
+    (bucket, policy): (&str, BucketPolicy),
+    cancel: &CancellationToken,
+) -> Result<()> {
     let (host, store) = open_store(connector, first_contact(retry), (bucket, 1))?;
-    let check = check_bucket(store.as_ref(), connector, bucket, BucketPolicy::MustExist);
-    host.runtime.block_on(check)
+    let check = check_bucket(store.as_ref(), connector, bucket, policy);
+    host.runtime.block_on(unless_stopped(cancel, check))
 }

@@ -13,13 +13,12 @@ use super::{Effect, Input, UploadRequest};
 use crate::config::{Attention, StrategyKind, TransferSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Failure, FailureKind, Outcome, UploadReason};
-use crate::identity::FileIdentity;
 use crate::plan::{Looks, Shape, StreamParts, shape};
 use crate::queue::Sender;
 use crate::source::{Found, PathList, RootKind, SourceFile, Walk, resolve_roots};
 use crate::strategy::Choice;
 use crate::transfer::{
-    Content, Look, ObjectSpec, Place, RunContext, Task, Ticket, TransferShared, read_stream,
+    Content, Look, ObjectSpec, OnlyAs, Place, RunContext, Task, Ticket, TransferShared, read_stream,
 };
 
 /// An entry, and what is known beforehand of what is stored in its place.
@@ -29,8 +28,8 @@ pub(crate) struct Wanted {
     pub(crate) reason: UploadReason,
     /// What has to be found out before it does.
     pub(crate) look: Option<Box<Look>>,
-    /// It goes up only in the state in which it was seen: its key says what is in it.
-    pub(crate) only_as_seen: bool,
+    /// It goes up only as what it was when it was read: its key says what is in it.
+    pub(crate) only_as: Option<Box<OnlyAs>>,
 }
 
 impl From<Found> for Wanted {
@@ -39,7 +38,7 @@ impl From<Found> for Wanted {
             found,
             reason: UploadReason::Requested,
             look: None,
-            only_as_seen: false,
+            only_as: None,
         }
     }
 }
@@ -252,12 +251,11 @@ impl Feeder<'_> {
             Found::Skipped { path, reason } => self
                 .ticket(&path, "", false, 0)
                 .settle(Outcome::Skipped { reason }),
-            Found::Failed { path, failure } => self
+            Found::Failed { path, failure, .. } => self
                 .ticket(&path, "", false, 0)
                 .settle(Outcome::Failed { failure }),
             Found::File(file) => {
-                let only_as = file.seen.clone().filter(|_| wanted.only_as_seen);
-                self.file(file, (wanted.reason, only_as), wanted.look);
+                self.file(file, (wanted.reason, wanted.only_as), wanted.look);
             }
         }
     }
@@ -304,7 +302,7 @@ impl Feeder<'_> {
     fn file(
         &mut self,
         mut file: SourceFile,
-        (reason, only_as): (UploadReason, Option<Box<FileIdentity>>),
+        (reason, only_as): (UploadReason, Option<Box<OnlyAs>>),
         look: Option<Box<Look>>,
     ) {
         let presumed = match &mut self.looks {
@@ -346,7 +344,7 @@ impl Feeder<'_> {
     }
 }
 
-fn spec(file: SourceFile, size_bytes: u64, only_as: Option<Box<FileIdentity>>) -> ObjectSpec {
+fn spec(file: SourceFile, size_bytes: u64, only_as: Option<Box<OnlyAs>>) -> ObjectSpec {
     ObjectSpec {
         key: file.key,
         content: Content::Path(file.path),

@@ -103,6 +103,16 @@ impl Home {
         }
     }
 
+    /// A place beside the directories of targets, for what is noted of `target` for a `purpose` without a lock.
+    pub fn place_of_note(
+        settings: &StateSettings,
+        purpose: &str,
+        (endpoint, target): (&str, &S3Url),
+    ) -> PathBuf {
+        let name = name_of(purpose, endpoint, target);
+        settings.base.join(format!("{name}.json"))
+    }
+
     /// Where it is remembered what the objects were made of.
     pub fn state(&self) -> PathBuf {
         self.directory.join("state.redb")

@@ -42,6 +42,7 @@ impl Planned {
         let is_small = batch_limit.is_some_and(|limit| self.object.size_bytes <= limit);
         is_small
             && self.look.is_none()
+            && self.object.only_as.is_none()
             && matches!(self.way, Way::Whole)
             && can_be_in_a_batch(&self.object.key)
     }

@@ -79,7 +79,7 @@ fn planned(found: Found, settings: &TransferSettings, own: &[(u64, u64)]) -> Opt
             path,
             action: PlannedAction::Skip(reason),
         },
-        Found::Failed { path, failure } => PlannedFile {
+        Found::Failed { path, failure, .. } => PlannedFile {
             path,
             action: PlannedAction::Fail(failure),
         },

@@ -85,7 +85,8 @@ pub fn restore(
 ) -> Result<RunSummary> {
     request.config.validate()?;
     let connector = find_server(&request.config, cancel)?;
-    look_at_bucket(&connector, request.config.transfer.retry, &request.source.bucket)?;
+    let bucket = (request.source.bucket.as_str(), BucketPolicy::MustExist);
+    look_at_bucket(&connector, request.config.transfer.retry, bucket, cancel)?;
     let mut ground = ground(request, &connector, cancel)?;
     let found = find(request, &connector, &ground, cancel)?;
     if found.objects == 0 {

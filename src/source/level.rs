@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::key;
 
 /// In which order a walk yields what it finds.
@@ -59,6 +61,16 @@ impl Level {
     }
 }
 
+impl Level {
+    /// What ended the reading of the directory before its end, as far as that is known beforehand: in the order of the keys.
+    pub(super) fn take_failure(&mut self) -> Option<io::Error> {
+        match &mut self.entries {
+            Entries::AsFound(_) => None,
+            Entries::ByKey(sorted) => sorted.failed.take(),
+        }
+    }
+}
+
 impl Iterator for Level {
     /// An error is the end of what can be read of the directory; entries may still follow it.
     type Item = io::Result<Entry>;
@@ -73,15 +85,10 @@ impl Iterator for Level {
                 }
             },
             Entries::ByKey(sorted) => {
-                if let Some(error) = sorted.failed.take() {
-                    return Some(Err(error));
-                }
-                if let Some((name, error)) = sorted.of_unknown_type.pop() {
-                    return Some(Ok((self.path.join(name), Err(error))));
-                }
                 let place = sorted.places.pop()?;
                 let path = self.path.join(OsStr::from_bytes(sorted.name(&place)));
-                Some(Ok((path, Ok(place.file_type))))
+                let file_type = place.file_type.map_err(io::Error::from_raw_os_error);
+                Some(Ok((path, file_type)))
             }
         }
     }
@@ -93,7 +100,6 @@ struct Sorted {
     names: Vec<u8>,
     /// From the last to the first.
     places: Vec<Place>,
-    of_unknown_type: Vec<(OsString, io::Error)>,
     /// What ended the reading before its end.
     failed: Option<io::Error>,
 }
@@ -101,7 +107,8 @@ struct Sorted {
 struct Place {
     start: u32,
     length: u16,
-    file_type: FileType,
+    /// Or the number of the error that hides it.
+    file_type: Result<FileType, i32>,
     /// Its keys go on with a slash.
     is_directory: bool,
 }
@@ -129,14 +136,12 @@ impl Sorted {
         directory: &Path,
         follows_links: bool,
     ) {
-        let file_type = match file_type {
-            Ok(file_type) => file_type,
-            Err(error) => return self.of_unknown_type.push((name, error)),
-        };
         let leads_to_directory =
             || fs::metadata(directory.join(&name)).is_ok_and(|metadata| metadata.is_dir());
-        let is_directory =
-            file_type.is_dir() || (follows_links && file_type.is_symlink() && leads_to_directory());
+        let is_directory = file_type.as_ref().is_ok_and(|file_type| {
+            file_type.is_dir() || (follows_links && file_type.is_symlink() && leads_to_directory())
+        });
+        let file_type = file_type.map_err(|error| error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()));
         let name = name.into_vec();
         let start = u32::try_from(self.names.len());
         let (Ok(start), Ok(length)) = (start, u16::try_from(name.len())) else {

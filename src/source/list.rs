@@ -100,6 +100,7 @@ impl<R: BufRead> PathList<R> {
 fn refused(path: PathBuf, message: String) -> Found {
     Found::Failed {
         path,
+        is_directory: false,
         failure: Failure::new(FailureKind::KeyRefused, message),
     }
 }

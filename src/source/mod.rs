@@ -65,7 +65,7 @@ impl SourceFile {
 pub enum Found {
     /// A file to upload.
     File(SourceFile),
-    /// A directory whose entries follow; only of walks that were asked for them.
+    /// A directory whose entries follow; only of walks of all that there is.
     Directory {
         /// Path as found.
         path: PathBuf,
@@ -81,16 +81,28 @@ pub enum Found {
     Failed {
         /// Path as found.
         path: PathBuf,
+        /// A directory, of which nothing can be read, or not all.
+        is_directory: bool,
         /// Why.
         failure: Failure,
     },
 }
 
 impl Found {
-    /// What `error` makes of the entry at `path`.
+    /// What `error` makes of the entry at `path`, which is no directory.
     pub(crate) fn failed(path: PathBuf, error: &io::Error) -> Self {
         Self::Failed {
             path,
+            is_directory: false,
+            failure: Failure::of_reading(error),
+        }
+    }
+
+    /// The same of a directory.
+    pub(crate) fn failed_directory(path: PathBuf, error: &io::Error) -> Self {
+        Self::Failed {
+            path,
+            is_directory: true,
             failure: Failure::of_reading(error),
         }
     }

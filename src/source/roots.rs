@@ -50,6 +50,10 @@ impl Root {
             .strip_prefix(self.path.as_os_str().as_bytes())
             .unwrap_or(bytes);
         let slashes = inside.iter().take_while(|byte| **byte == b'/').count();
+        if inside.len() == slashes {
+            // The source itself.
+            return self.key.clone();
+        }
         let name = [&inside[slashes..], end.as_bytes()].concat();
         [self.key.as_str(), &key::encode(&name).text].concat()
     }
@@ -74,6 +78,9 @@ pub(crate) fn named_roots(sources: &[PathBuf]) -> Result<Vec<Root>> {
         key: String::new(),
     };
     let mut roots = resolve(sources, &nowhere, false)?;
+    for root in &mut roots {
+        root.path = resolve_link(&root.path)?;
+    }
     roots.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(roots)
 }

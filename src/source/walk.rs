@@ -21,7 +21,8 @@ pub struct Walk {
     filter: Arc<Filter>,
     follow_symlinks: bool,
     order: WalkOrder,
-    yields_directories: bool,
+    /// Directories, too, and names that could not be keys.
+    yields_all: bool,
     levels: Vec<Level>,
     /// Where to begin; taken by the first `next`.
     start: Option<PathBuf>,
@@ -43,11 +44,12 @@ impl Walk {
         }
     }
 
-    /// The same with directories, each before what is in it.
+    /// The same with all that there is: directories, each before what is in it, and what has a name that could not be a key.
+    /// The key of a file is its name in the tree then, and no more than that.
     #[must_use]
-    pub fn with_directories(self) -> Self {
+    pub fn of_all(self) -> Self {
         Self {
-            yields_directories: true,
+            yields_all: true,
             ..self
         }
     }
@@ -59,7 +61,7 @@ impl Walk {
             filter,
             follow_symlinks,
             order: WalkOrder::AsFound,
-            yields_directories: false,
+            yields_all: false,
             levels: Vec::new(),
             start: Some(path),
         }
@@ -110,7 +112,7 @@ impl Walk {
         match fs::symlink_metadata(&path) {
             Ok(metadata) => {
                 let (key, seen) = (self.root.key.clone(), FileIdentity::from(&metadata).into());
-                finish_file(path, key, self.root.encoded, Some(seen))
+                self.finish_file(path, key, self.root.encoded, Some(seen))
             }
             Err(error) => Found::failed(path, &error),
         }
@@ -121,7 +123,7 @@ impl Walk {
         let identity = if self.follow_symlinks {
             match fs::metadata(&path) {
                 Ok(metadata) => Some((metadata.dev(), metadata.ino())),
-                Err(error) => return Some(Found::failed(path, &error)),
+                Err(error) => return Some(Found::failed_directory(path, &error)),
             }
         } else {
             None
@@ -134,11 +136,15 @@ impl Walk {
         }
         let how = (self.order, self.follow_symlinks);
         match Level::open(path.clone(), self.relative(&path), identity, how) {
-            Ok(level) => {
+            Ok(mut level) => {
+                let unread = level.take_failure();
                 self.levels.push(level);
-                self.yields_directories.then_some(Found::Directory { path })
+                match unread {
+                    Some(error) => Some(Found::failed_directory(path, &error)),
+                    None => self.yields_all.then_some(Found::Directory { path }),
+                }
             }
-            Err(error) => Some(Found::failed(path, &error)),
+            Err(error) => Some(Found::failed_directory(path, &error)),
         }
     }
 
@@ -178,13 +184,14 @@ impl Walk {
             });
         }
         let key_bytes = self.root.key.len() + relative.as_os_str().len() + 1;
-        if key_bytes >= key::MAX_KEY_BYTES {
+        if key_bytes >= key::MAX_KEY_BYTES && !self.yields_all {
             let message = format!(
                 "everything below it would have a key of more than {} bytes",
                 key::MAX_KEY_BYTES
             );
             return Some(Found::Failed {
                 path,
+                is_directory: true,
                 failure: Failure::new(FailureKind::KeyRefused, message),
             });
         }
@@ -204,7 +211,29 @@ impl Walk {
         }
         let name = key::encode(relative.as_os_str().as_bytes());
         let key = [self.root.key.as_str(), &name.text].concat();
-        finish_file(path, key, name.encoded, seen)
+        self.finish_file(path, key, name.encoded, seen)
+    }
+
+    fn finish_file(
+        &self,
+        path: PathBuf,
+        key: String,
+        encoded: bool,
+        seen: Option<Box<FileIdentity>>,
+    ) -> Found {
+        match key::check(&key) {
+            Err(refused) if !self.yields_all => Found::Failed {
+                path,
+                is_directory: false,
+                failure: Failure::new(FailureKind::KeyRefused, refused.to_string()),
+            },
+            _ => Found::File(SourceFile {
+                path,
+                key,
+                encoded,
+                seen,
+            }),
+        }
     }
 }
 
@@ -223,21 +252,6 @@ fn special(file_type: FileType) -> Option<SkipReason> {
     }
 }
 
-fn finish_file(path: PathBuf, key: String, encoded: bool, seen: Option<Box<FileIdentity>>) -> Found {
-    match key::check(&key) {
-        Ok(()) => Found::File(SourceFile {
-            path,
-            key,
-            encoded,
-            seen,
-        }),
-        Err(refused) => Found::Failed {
-            path,
-            failure: Failure::new(FailureKind::KeyRefused, refused.to_string()),
-        },
-    }
-}
-
 fn failed_link(path: PathBuf, error: &io::Error) -> Found {
     let message = match error.kind() {
         io::ErrorKind::NotFound => "dangling symbolic link".to_owned(),
@@ -245,6 +259,7 @@ fn failed_link(path: PathBuf, error: &io::Error) -> Found {
     };
     Found::Failed {
         path,
+        is_directory: false,
         failure: Failure::new(FailureKind::Unreadable, message),
     }
 }
@@ -260,7 +275,7 @@ impl Iterator for Walk {
             let found = match level.next() {
                 Some(Ok((path, file_type))) => self.entry(path, file_type),
                 // The rest of this directory is lost; what is above it goes on.
-                Some(Err(error)) => Some(Found::failed(level.path.clone(), &error)),
+                Some(Err(error)) => Some(Found::failed_directory(level.path.clone(), &error)),
                 None => {
                     self.levels.pop();
                     None

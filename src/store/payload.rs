@@ -1,10 +1,12 @@
 //! Bytes on their way to the server, and what is found of them.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use super::checksum::of_body;
-use super::{Body, Checksum, StoreResult};
+use super::{Body, Checksum, StoreError, StoreResult};
 use crate::config::ChecksumAlgorithm;
+use crate::identity::FileChanged;
 
 /// What was found of bytes on their way to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Payload {
     /// Checksum that goes with them.
     pub algorithm: ChecksumAlgorithm,
     pub(super) with_md5: bool,
+    /// What its checksum has to be, if that is known.
+    pub(super) only: Option<Checksum>,
     /// Set by whoever first sees all of the bytes; what they are for a later try, they were for the first.
     pub(super) found: Arc<OnceLock<Sums>>,
 }
@@ -34,6 +38,7 @@ impl Payload {
             body,
             algorithm,
             with_md5: false,
+            only: None,
             found: Arc::default(),
         }
     }
@@ -44,6 +49,23 @@ impl Payload {
         Self {
             with_md5: wanted,
             ..self
+        }
+    }
+
+    /// To be sent only if this is its checksum; whatever it is, if none is given.
+    #[must_use]
+    pub fn only(self, checksum: Option<Checksum>) -> Self {
+        Self {
+            only: checksum,
+            ..self
+        }
+    }
+
+    /// Fails with [`FileChanged`] when the bytes with these sums are not what is to be sent.
+    pub(super) fn ensure(only: Option<&Checksum>, found: &Sums) -> io::Result<()> {
+        match only {
+            Some(only) if *only != found.checksum => Err(FileChanged.into()),
+            _ => Ok(()),
         }
     }
 
@@ -61,6 +83,7 @@ impl Payload {
     pub fn sums(&self) -> StoreResult<&Sums> {
         if self.found.get().is_none() {
             let sums = of_body(self.algorithm, self.with_md5, &self.body)?;
+            Self::ensure(self.only.as_ref(), &sums).map_err(|error| StoreError::local(&error))?;
             let _ = self.found.set(sums);
         }
         Ok(self.found.get().expect("set above or by somebody else"))

@@ -156,8 +156,8 @@ pub(super) async fn begin(
     if context.cancel.is_cancelled() {
         return Err(StepError::Cancelled);
     }
-    let (uploads, key) = (&context.open_uploads, &object.key);
-    let earlier = uploads.take_earlier(key);
+    let uploads = &context.open_uploads;
+    let earlier = uploads.take_earlier(object);
     let (earlier, other) = match earlier {
         Some(earlier) if uploads.fits(object, &earlier) => (Some(earlier), None),
         other => (None, other),
@@ -260,8 +260,7 @@ async fn conclude(
     steps: &dyn Steps,
     context: &RunContext,
 ) {
-    let again = matches!(outcome, Err(StepError::Changed | StepError::Restart(_)));
-    if again && matches!(upload.object.content, Content::Path(_)) {
+    if upload.object.is_worth_a_try_after(&outcome) {
         // One worker sends it alone this time: rare, and simpler than sending its parts through the queue.
         tokio::time::sleep(settle_time(1)).await;
         let file = FileTask::new(upload.object.clone(), ticket);

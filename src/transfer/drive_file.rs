@@ -113,8 +113,7 @@ pub(super) async fn upload_whole(
             (Ok(Put::TooLarge(_)), None) => by_parts(&object, &mut ticket, steps, context).await,
             (Err(trouble), _) => Err(trouble),
         };
-        let again = matches!(outcome, Err(StepError::Changed | StepError::Restart(_)));
-        if !again || attempt >= MAX_ATTEMPTS || !matches!(object.content, Content::Path(_)) {
+        if attempt >= MAX_ATTEMPTS || !object.is_worth_a_try_after(&outcome) {
             return settle(outcome, ticket, context);
         }
         tokio::time::sleep(settle_time(attempt)).await;

@@ -8,11 +8,12 @@ use super::journal::Earlier;
 use super::landing::Landing;
 use super::local::LocalSteps;
 use super::look::{READ_TRIES, md5_of, md5_of_etag, sha256_of, sum};
-use super::place::{Occupant, Overwrite, Place, Spot, set_mode, set_modified};
+use super::place::{Occupant, Overwrite, Place, Spot, set_modified};
 use super::shared::SENDING_HOLDS_BYTES;
 use super::step::{Begun, Done, PartDone, StepDone, StepError};
 use super::task::ObjectSpec;
 use super::temporary::{Unfinished, allocate, name_of_temporary};
+use super::told::Told;
 use crate::event::{Failure, FailureKind};
 use crate::identity::parse_mtime;
 use crate::store::checksum::{Hasher, of_parts};
@@ -36,7 +37,7 @@ fn changed() -> StepError {
 /// the server took it.
 fn modified(place: &Place, head: &ObjectHead) -> Option<i128> {
     if let Some(told) = &place.told {
-        return Some(told.modified);
+        return told.looks.modified;
     }
     let told = head.metadata.get("mtime").and_then(|text| parse_mtime(text));
     told.or_else(|| {
@@ -75,8 +76,12 @@ impl LocalSteps {
         };
         let head = self.head_of(object, place).await?;
         if size_bytes == object.size_bytes {
-            let is_same =
-                modified(place, &head) == Some(is_at) || self.has_content(&spot, place, &head).await?;
+            let is_same = match &place.told {
+                Some(told) => self.is_as_told(&spot, place, told).await?,
+                None => {
+                    modified(place, &head) == Some(is_at) || self.has_content(&spot, place, &head).await?
+                }
+            };
             if is_same {
                 return Ok(StepDone::Same(done(object, &head)));
             }
@@ -92,6 +97,26 @@ impl LocalSteps {
                 "another file is there; --overwrite always, older or never says what to do",
             )),
         }
+    }
+
+    /// Whether the file that is there has the content that is told of. It looks as it is to look then, unless whatever is
+    /// there stays as it is.
+    async fn is_as_told(&self, spot: &Spot, place: &Place, told: &Told) -> Result<bool, StepError> {
+        let file = spot.open().map_err(|error| local(&error))?;
+        let length = file.metadata().map_err(|error| local(&error))?.len();
+        let range = FileRange {
+            file: file.try_clone().map_err(|error| local(&error))?,
+            offset: 0,
+            length,
+            identity: None,
+        };
+        if sha256_of(&range).await? != told.sha256 {
+            return Ok(false);
+        }
+        if place.overwrite != Overwrite::Never {
+            told.looks.give(&file).map_err(|error| local(&error))?;
+        }
+        Ok(true)
     }
 
     /// What the server says of the object, if it is the one that was listed.
@@ -232,7 +257,7 @@ impl LocalSteps {
     ) -> Result<StepDone, StepError> {
         let spot = spot_of(object, place)?;
         let begun = Arc::new(Begun {
-            upload_id: name_of_temporary(&place.path(), &spot),
+            upload_id: name_of_temporary(place, &object.key),
             identity: None,
         });
         if let Some(earlier) = earlier
@@ -331,11 +356,10 @@ impl LocalSteps {
                 "what came is not what the object's checksum says",
             ));
         }
-        if let Some(told) = &place.told {
-            set_mode(&file, told.mode).map_err(|error| local(&error))?;
-        }
-        if let Some(modified) = modified(place, head) {
-            set_modified(&file, modified).map_err(|error| local(&error))?;
+        match (&place.told, modified(place, head)) {
+            (Some(told), _) => told.looks.give(&file).map_err(|error| local(&error))?,
+            (None, Some(modified)) => set_modified(&file, modified).map_err(|error| local(&error))?,
+            (None, None) => {}
         }
         // To wait for a disk on an event loop would hold up all others.
         let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;

@@ -65,7 +65,9 @@ impl LocalSteps {
         let is_trusted = self.shared.connector.server().is_trusted();
         let request = PutObject {
             key: object.key.clone(),
-            payload: Payload::new(body, self.shared.settings.checksum).with_md5(is_trusted),
+            payload: Payload::new(body, self.shared.settings.checksum)
+                .with_md5(is_trusted)
+                .only(object.expected().cloned()),
             properties: self.shared.properties(object, identity.as_ref()),
             if_none_match: self.shared.settings.if_none_match,
         };
@@ -305,6 +307,9 @@ impl LocalSteps {
                 "a worker gave a checksum that is none",
             ))
         })?;
+        if object.expected().is_some_and(|expected| *expected != checksum) {
+            return Err(StepError::Changed);
+        }
         let size_bytes = lengths.iter().sum();
         let request = CompleteUpload {
             key: object.key.clone(),

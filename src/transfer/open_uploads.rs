@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::journal::{Earlier, Journal, Left, Record};
 use super::step::{Begun, PartDone};
 use super::task::{Content, ObjectSpec};
+use super::temporary::name_of_temporary;
 use crate::identity::FileIdentity;
 
 /// When something was asked: by the clock that goes on, and in microseconds since the Unix epoch: two
@@ -54,7 +55,9 @@ fn settings_of_stored(etag: &str, size_bytes: u64) -> String {
 impl Earlier {
     /// Whether it is what came of the object with this ETag and size.
     pub fn is_of(&self, etag: &str, size_bytes: u64) -> bool {
-        self.settings == settings_of_stored(etag, size_bytes)
+        // Where the key says what is in it, nobody has asked for an ETag.
+        let of_any = settings_of_stored("", size_bytes);
+        self.settings == settings_of_stored(etag, size_bytes) || self.settings == of_any
     }
 }
 
@@ -93,9 +96,18 @@ impl OpenUploads {
         }
     }
 
-    /// The upload of `key` that an earlier run left. Whoever takes it goes on with it or ends it.
-    pub fn take_earlier(&self, key: &str) -> Option<Box<Earlier>> {
-        lock(&self.left).take(key).map(Box::new)
+    /// The upload of this object that an earlier run left, or what it brought of it. Whoever takes it goes on with it or ends
+    /// it.
+    pub(super) fn take_earlier(&self, object: &ObjectSpec) -> Option<Box<Earlier>> {
+        let mut left = lock(&self.left);
+        let earlier = match object.place() {
+            // One object may become several files.
+            Some(place) if place.told.is_some() => {
+                left.uploads.remove(&name_of_temporary(place, &object.key))
+            }
+            _ => left.take(&object.key),
+        };
+        earlier.map(Box::new)
     }
 
     /// Whether `earlier` was begun as this run would begin it.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::task::path_bytes;
+use super::told::Told;
 use crate::store::hex;
 
 /// What happens to a file that is there already and is not what is stored.
@@ -31,17 +32,6 @@ pub enum Overwrite {
     Older,
     /// It is replaced.
     Always,
-}
-
-/// What somebody else than the object says of the file that it becomes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    /// When it was modified, in nanoseconds since the Unix epoch.
-    pub modified: i128,
-    /// Permissions; of these only reading, writing and executing are given.
-    pub mode: u32,
-    /// SHA-256 of its content, in hexadecimal.
-    pub sha256: String,
 }
 
 /// Where an object is written.
@@ -79,6 +69,8 @@ pub(super) struct Spot {
     pub(super) directory: OwnedFd,
     pub(super) name: OsString,
     temporary: String,
+    /// Nobody else reads it before it has its permissions.
+    is_private: bool,
 }
 
 pub(super) fn open_directory(
@@ -160,6 +152,16 @@ impl Place {
                 opened => opened.map_err(|errno| on(&way, errno))?,
             };
         }
+        Ok(self.relative.file_name().map(|name| Spot {
+            directory,
+            name: name.to_owned(),
+            temporary: self.temporary(key),
+            is_private: self.told.is_some(),
+        }))
+    }
+
+    /// Name of the temporary file of the object of `key` here.
+    pub(super) fn temporary(&self, key: &str) -> String {
         let mut digest = Sha256::new();
         digest.update(key.as_bytes());
         digest.update([0]);
@@ -168,12 +170,7 @@ impl Place {
             // Several files of one directory may have one content.
             digest.update(self.relative.as_os_str().as_bytes());
         }
-        let temporary = format!(".s3haul-{}.part", hex(&digest.finalize()[..8]));
-        Ok(self.relative.file_name().map(|name| Spot {
-            directory,
-            name: name.to_owned(),
-            temporary,
-        }))
+        format!(".s3haul-{}.part", hex(&digest.finalize()[..8]))
     }
 }
 
@@ -198,7 +195,7 @@ pub(super) fn on(path: &Path, errno: Errno) -> io::Error {
 impl Spot {
     /// What is there, without following a link.
     pub(super) fn occupant(&self) -> io::Result<Occupant> {
-        let stat = match rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match self.stat() {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(Occupant::Nobody),
             Err(errno) => return Err(errno.into()),
@@ -223,7 +220,7 @@ impl Spot {
     pub(super) fn make_temporary(&self) -> io::Result<File> {
         self.remove_temporary()?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o666);
+        let mode = Mode::from_raw_mode(if self.is_private { 0o600 } else { 0o666 });
         Ok(rustix::fs::openat(&self.directory, self.temporary.as_str(), flags, mode)?.into())
     }
 
@@ -241,8 +238,13 @@ impl Spot {
         }
     }
 
+    /// What is there, without following a link.
+    pub(super) fn stat(&self) -> Result<rustix::fs::Stat, Errno> {
+        rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
     /// Name of the temporary file.
-    pub(super) fn temporary(&self) -> &str {
+    pub(super) fn temporary_name(&self) -> &str {
         &self.temporary
     }
 
@@ -279,11 +281,6 @@ impl Spot {
             renamed => Ok(renamed?),
         }
     }
-}
-
-/// Lets who may read, write and execute an open file, and nothing else: no program that runs as somebody else comes back.
-pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o777))?)
 }
 
 /// A time of modification in nanoseconds since the Unix epoch, for a file whose other times stay.

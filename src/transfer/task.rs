@@ -9,12 +9,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::look::Look;
 use super::multipart::Upload;
 use super::place::Place;
-use super::step::StepError;
+use super::step::{Done, StepError};
 use super::ticket::Ticket;
 use crate::identity::FileIdentity;
 use crate::plan::PartPlan;
 use crate::queue::{Sender, Weigh};
-use crate::store::Body;
+use crate::store::{Body, Checksum};
 
 /// Where an object's bytes come from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,8 +37,18 @@ pub struct ObjectSpec {
     pub content: Content,
     /// How many, when it was looked at, or as was presumed.
     pub size_bytes: u64,
-    /// The state that the file has to be in, if its key says what is in it.
-    pub only_as: Option<Box<FileIdentity>>,
+    /// What the file has to be, if its key says what is in it.
+    pub only_as: Option<Box<OnlyAs>>,
+}
+
+/// What a file was when it was read: it is sent as that or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlyAs {
+    /// Its state.
+    pub identity: FileIdentity,
+    /// Of all of its content, by the algorithm that it is sent with; a CRC, for those of parts make that of the whole. Times
+    /// do not tell of everything: who writes through a mapping, or twice within a tick of the clock, may leave none.
+    pub checksum: Checksum,
 }
 
 /// A file that one worker uploads whole.
@@ -60,8 +70,24 @@ impl ObjectSpec {
     /// Fails when the file is in another state than it has to be in.
     pub(super) fn expect(&self, found: &FileIdentity) -> Result<(), StepError> {
         match &self.only_as {
-            Some(only_as) if **only_as != *found => Err(StepError::Changed),
+            Some(only_as) if only_as.identity != *found => Err(StepError::Changed),
             _ => Ok(()),
+        }
+    }
+
+    /// The checksum that its content has to have, if that is known.
+    pub(super) fn expected(&self) -> Option<&Checksum> {
+        self.only_as.as_ref().map(|only_as| &only_as.checksum)
+    }
+
+    /// Whether another try can help after `outcome`.
+    pub(super) fn is_worth_a_try_after(&self, outcome: &Result<Done, StepError>) -> bool {
+        let is_file = matches!(self.content, Content::Path(_));
+        match outcome {
+            // It would have to become again what it was.
+            Err(StepError::Changed) => is_file && self.only_as.is_none(),
+            Err(StepError::Restart(_)) => is_file,
+            _ => false,
         }
     }
 

@@ -52,9 +52,10 @@ pub(super) fn allocate(file: &File, size_bytes: u64) -> io::Result<()> {
     file.set_len(size_bytes)
 }
 
-/// What takes the place of an upload id where an object comes down to `path`: the path of its temporary file, as text.
-pub(super) fn name_of_temporary(path: &Path, spot: &Spot) -> String {
-    let path = path.with_file_name(spot.temporary());
+/// What takes the place of an upload id where the object of `key` comes down to `place`: the path of its temporary file, as
+/// text.
+pub(super) fn name_of_temporary(place: &Place, key: &str) -> String {
+    let path = place.path().with_file_name(place.temporary(key));
     key::encode(path.as_os_str().as_bytes()).text
 }
 

@@ -1,113 +1,22 @@
 //! `backup` as a person uses it: a job in a file, a snapshot each night, any of them back.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
 
 use s3haul::server::FaultAction;
 
-use crate::env::{Kind, Ran, random, run, sha256};
+use crate::backup_job::{Job, tree};
+use crate::env::{Kind, random, sha256};
 use crate::on_both_servers;
-use crate::scene::{MIB, Scene, rule, spawn};
+use crate::scene::{MIB, rule, spawn};
 
 on_both_servers!(
     a_snapshot_comes_back_as_it_was,
     what_is_unchanged_is_not_read_and_what_is_stored_is_not_sent,
     each_night_has_its_own_tree,
 );
-
-/// A tree, a job for it, and places beside it.
-struct Job {
-    scene: Scene,
-    place: tempfile::TempDir,
-}
-
-impl Job {
-    fn on(kind: Kind, topic: &str) -> Self {
-        let job = Self {
-            scene: Scene::on(kind, topic),
-            place: tempfile::tempdir().expect("a directory"),
-        };
-        job.says("");
-        job
-    }
-
-    /// Writes the file of jobs, with more lines for the one.
-    fn says(&self, more: &str) {
-        let text = format!(
-            "[jobs.tree]\nsources = [{:?}]\ntarget = \"{}\"\n{more}",
-            self.scene.tree.path().join("src"),
-            self.scene.target("b/")
-        );
-        fs::write(self.place.path().join("jobs.toml"), text).expect("written");
-    }
-
-    fn command(&self, words: &[&str]) -> std::process::Command {
-        let mut command = self.scene.server.s3haul();
-        command
-            .env("XDG_STATE_HOME", self.place.path().join("state"))
-            .env("S3HAUL_CONFIG", self.place.path().join("jobs.toml"))
-            .args(["--output", "json"])
-            .args(words);
-        command
-    }
-
-    fn does(&self, words: &[&str]) -> Ran {
-        run(&mut self.command(words))
-    }
-
-    fn run(&self) -> Ran {
-        self.does(&["backup", "run", "tree"])
-    }
-
-    /// Restores into a new place, and says where that is.
-    fn restore(&self, which: &str) -> PathBuf {
-        let dest = self.place.path().join(format!("dest-{}", fastrand::u64(..)));
-        self.does(&["restore", which, dest.to_str().expect("UTF-8")])
-            .expect_code(0);
-        dest
-    }
-
-    fn contents(&self) -> Vec<String> {
-        self.scene.oracle().keys("b/data/")
-    }
-}
-
-/// What is in a directory: kind, permissions, time, content or target, by path.
-fn tree(root: &Path) -> BTreeMap<Vec<u8>, String> {
-    let mut found = BTreeMap::new();
-    let mut ways = vec![root.to_owned()];
-    while let Some(way) = ways.pop() {
-        for entry in fs::read_dir(way).expect("readable") {
-            let path = entry.expect("entry").path();
-            let metadata = fs::symlink_metadata(&path).expect("there");
-            let name = path
-                .strip_prefix(root)
-                .expect("below")
-                .as_os_str()
-                .as_bytes()
-                .to_vec();
-            let time = format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec());
-            let described = if metadata.is_dir() {
-                ways.push(path);
-                format!("directory {:o} {time}", metadata.mode() & 0o777)
-            } else if metadata.is_symlink() {
-                format!("link {time} {}", fs::read_link(&path).expect("a link").display())
-            } else {
-                let content = sha256(&fs::read(&path).expect("readable"));
-                format!(
-                    "file {:o} {time} {content} {}",
-                    metadata.mode() & 0o777,
-                    metadata.nlink()
-                )
-            };
-            found.insert(name, described);
-        }
-    }
-    found
-}
 
 /// A tree with everything that can be in one.
 fn fill(job: &Job) -> PathBuf {
@@ -192,13 +101,15 @@ fn what_is_unchanged_is_not_read_and_what_is_stored_is_not_sent(kind: Kind) {
         0,
         "its content is stored already"
     );
-    // What is lost in the bucket is sent again, whatever is remembered.
+    // What is lost in the bucket is sent again once somebody has found that out.
     let oracle = job.scene.oracle();
     let lost = job.contents().remove(0);
     let gone = oracle.client.delete_object().bucket(&oracle.bucket).key(&lost);
     oracle.block_on(gone.send()).expect("deleted");
+    job.does(&["backup", "verify", "tree"]).expect_code(4);
     assert_eq!(job.run().expect_code(0).summary()["totals"]["done"], 1);
     assert_eq!(job.contents().len(), 20);
+    job.does(&["backup", "verify", "tree"]).expect_code(0);
     assert_eq!(
         job.does(&["backup", "list"])
             .expect_code(0)

@@ -7,6 +7,10 @@
 )]
 
 mod backup;
+mod backup_job;
+mod backup_restore;
+mod backup_tend;
+mod backup_year;
 mod bad_input;
 mod batches;
 mod bench;

@@ -8,7 +8,8 @@ mod writing;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::SnapshotId;
+use super::hashing::Digest;
+use super::layout::{SnapshotId, data_key, digest_of};
 
 pub use reading::{ManifestError, ManifestReader};
 pub use writing::ManifestWriter;
@@ -97,6 +98,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Hash and size of its content, if it has one.
+    pub(super) fn content(&self) -> Option<(Digest, u64)> {
+        Some((digest_of(self.sha256.as_ref()?)?, self.size?))
+    }
+
     /// One of which nothing is known but its name.
     pub(super) fn bare(path: String, kind: EntryKind) -> Self {
         Self {
@@ -144,6 +150,36 @@ struct Trailer {
     end: Totals,
     /// Of all lines before this one with their ends, in hexadecimal.
     sha256: String,
+}
+
+/// Whether an entry says what one of its kind has to say, and nothing that cannot be.
+fn check(entry: &Entry) -> Result<(), String> {
+    let is_directory = entry.path.ends_with('/');
+    if is_directory != (entry.kind == EntryKind::Directory) {
+        return Err("the path of a directory ends with a slash, and no other".to_owned());
+    }
+    let is_lacking = match entry.kind {
+        EntryKind::File => entry.key.is_none(),
+        EntryKind::Symlink => entry.target.is_none(),
+        _ => false,
+    };
+    if is_lacking && entry.error.is_none() {
+        return Err("a file without content, or a symbolic link without a target".to_owned());
+    }
+    if entry.link_of.as_ref().is_some_and(|first| *first >= entry.path) {
+        return Err("another name of a file that does not come before it".to_owned());
+    }
+    match (&entry.sha256, &entry.key, entry.kind) {
+        (None, None, _) if entry.link_of.is_none() => Ok(()),
+        (Some(hash), Some(key), EntryKind::File) => {
+            if digest_of(hash).is_some() && *key == data_key("", hash) && entry.size.is_some() {
+                Ok(())
+            } else {
+                Err(format!("'{key}' is not the key of the content '{hash}'"))
+            }
+        }
+        _ => Err("a content without a hash or a key, or of what has none".to_owned()),
+    }
 }
 
 #[cfg(test)]

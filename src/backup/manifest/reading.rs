@@ -5,8 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Entry, EntryKind, Header, KIND, MOST_LINE_BYTES, Totals, Trailer, VERSION};
-use crate::backup::layout::data_key;
+use super::{Entry, Header, KIND, MOST_LINE_BYTES, Totals, Trailer, VERSION, check};
 use crate::store::hex;
 
 /// Largest window of zstd's that is taken, as a power of two: 8 MiB. Ours has 2.
@@ -27,6 +26,9 @@ pub enum ManifestError {
     /// It was written by a later version.
     #[error("it is of version {0} of the format, and this program knows {VERSION}")]
     Future(u32),
+    /// It is of another snapshot than its key says.
+    #[error("it is that of snapshot {0}")]
+    OfAnother(String),
     /// It breaks off.
     #[error("it breaks off behind line {0}")]
     Truncated(u64),
@@ -163,34 +165,6 @@ impl<R: Read> ManifestReader<R> {
         }
         Ok(())
     }
-}
-
-/// Whether an entry says what one of its kind has to say, and nothing that cannot be.
-fn check(entry: &Entry) -> Result<(), String> {
-    let is_directory = entry.path.ends_with('/');
-    if is_directory != (entry.kind == EntryKind::Directory) {
-        return Err("the path of a directory ends with a slash, and no other".to_owned());
-    }
-    if entry.kind == EntryKind::Symlink && entry.target.is_none() && entry.error.is_none() {
-        return Err("a symbolic link without a target".to_owned());
-    }
-    let (Some(hash), Some(key)) = (&entry.sha256, &entry.key) else {
-        let is_without = entry.sha256.is_none() && entry.key.is_none();
-        let may_be = entry.kind != EntryKind::File || entry.error.is_some();
-        return if is_without && may_be {
-            Ok(())
-        } else {
-            Err("a file without content".to_owned())
-        };
-    };
-    let is_hash = hash.len() == 64
-        && hash
-            .bytes()
-            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_hash || *key != data_key("", hash) || entry.size.is_none() {
-        return Err(format!("'{key}' is not the key of the content '{hash}'"));
-    }
-    Ok(())
 }
 
 impl<R: Read> Iterator for ManifestReader<R> {

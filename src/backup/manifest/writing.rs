@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Entry, Header, Totals, Trailer};
+use super::{Entry, Header, MOST_LINE_BYTES, Totals, Trailer, check};
 use crate::store::hex;
 
 /// zstd's usual level: a manifest of a million files takes two seconds.
@@ -17,6 +17,7 @@ pub struct ManifestWriter<W: Write> {
     hasher: Sha256,
     totals: Totals,
     line: Vec<u8>,
+    last_path: String,
 }
 
 impl<W: Write> ManifestWriter<W> {
@@ -30,18 +31,26 @@ impl<W: Write> ManifestWriter<W> {
             hasher: Sha256::new(),
             totals: Totals::default(),
             line: Vec::new(),
+            last_path: String::new(),
         };
         writer.into.include_checksum(true)?;
         writer.line(header)?;
         Ok(writer)
     }
 
-    /// Adds an entry, whose path comes behind that of the one before.
+    /// Adds an entry.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// As [`Self::new`]; no reader would take it: its path does not come behind that of the one before, or it does not say
+    /// what one of its kind has to.
     pub fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+        if entry.path <= self.last_path {
+            let message = format!("'{}' comes behind '{}'", entry.path, self.last_path);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        check(entry).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         self.totals.count(entry);
+        self.last_path.clone_from(&entry.path);
         self.line(entry)
     }
 
@@ -62,6 +71,10 @@ impl<W: Write> ManifestWriter<W> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, line)?;
         self.line.push(b'\n');
+        if self.line.len() as u64 > MOST_LINE_BYTES {
+            let message = "a line would be longer than any reader takes";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         self.hasher.update(&self.line);
         self.into.write_all(&self.line)
     }

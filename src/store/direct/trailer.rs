@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::request::checksum_header;
 use crate::store::body::{FrameBody, SLICE_BYTES};
 use crate::store::checksum::{Summing, encoded_length};
-use crate::store::{Payload, Sums};
+use crate::store::{Checksum, Payload, Sums};
 
 /// The value of `x-amz-content-sha256` that announces the trailer.
 pub(super) const UNSIGNED_WITH_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
@@ -34,6 +34,7 @@ pub(in crate::store) struct TrailerBody {
     /// Name of the trailer.
     name: HeaderName,
     left: u64,
+    only: Option<Checksum>,
     found: Arc<OnceLock<Sums>>,
 }
 
@@ -65,6 +66,7 @@ impl TrailerBody {
             summing: Some(Summing::new(payload.algorithm, payload.with_md5)),
             name,
             left: heads as u64 + length + trailer as u64,
+            only: payload.only.clone(),
             found: payload.found.clone(),
         }
     }
@@ -80,12 +82,17 @@ impl TrailerBody {
         }
     }
 
-    /// The end of the chunk and what comes behind it; none when it is out.
-    fn tail(&mut self) -> Option<Bytes> {
-        let sums = self.summing.take()?.finish();
+    /// The end of the chunk and what comes behind it; none when it is out. A content that is not what it has to be gets
+    /// no end, and so is not stored.
+    fn tail(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(summing) = self.summing.take() else {
+            return Ok(None);
+        };
+        let sums = summing.finish();
+        Payload::ensure(self.only.as_ref(), &sums)?;
         let tail = format!("\r\n0\r\n{}:{}\r\n\r\n", self.name, sums.checksum.value);
         let _ = self.found.set(sums);
-        Some(tail.into())
+        Ok(Some(tail.into()))
     }
 }
 
@@ -106,7 +113,7 @@ impl Body for TrailerBody {
                     self.pass(&data);
                     data
                 }
-                None => match self.tail() {
+                None => match self.tail()? {
                     Some(tail) => tail,
                     None => return Poll::Ready(None),
                 },

@@ -1,0 +1,82 @@
+//! Snapshots that are not kept are forgotten: their manifests go. What only they named stays until a prune.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
+
+use super::layout::SnapshotId;
+use super::repository::Repository;
+use super::retention::Keep;
+use super::run::BACKUP;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pipeline::{Effect, Home, StateSettings};
+use crate::store::MAX_DELETED;
+
+/// What was kept, and what was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Snapshots that are kept.
+    pub kept: Vec<SnapshotId>,
+    /// Snapshots that are gone, or would be.
+    pub forgotten: Vec<SnapshotId>,
+    /// Snapshots that should be and are not, and why.
+    pub failures: Vec<(SnapshotId, String)>,
+}
+
+/// Refuses rules that keep nothing.
+///
+/// # Errors
+/// [`ErrorKind::Usage`].
+pub fn refuse_nothing(keep: &Keep) -> Result<()> {
+    if !keep.is_nothing() {
+        return Ok(());
+    }
+    let message = "nothing says which snapshots to keep";
+    Err(Error::new(ErrorKind::Usage, message).with_hint(
+        "name some with --keep-last, --keep-daily, --keep-weekly, --keep-monthly or --keep-yearly, here or in the job",
+    ))
+}
+
+/// Forgets the snapshots that `keep` does not keep at `now`. The oldest go first, so that what is left when it is stopped is
+/// what a later one would leave.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] when nothing would be kept; [`ErrorKind::Locked`] when another run has the target; the snapshots
+/// cannot be listed or removed.
+pub fn forget(
+    repository: &Repository,
+    keep: &Keep,
+    (effect, now): (Effect, Timestamp),
+    state: &StateSettings,
+    cancel: &CancellationToken,
+) -> Result<Forgotten> {
+    refuse_nothing(keep)?;
+    let endpoint = repository.connector.endpoint();
+    let _home = Home::open(state, BACKUP, (&endpoint, &repository.target), cancel)?;
+    let ids: Vec<SnapshotId> = repository
+        .snapshots()?
+        .into_iter()
+        .map(|snapshot| snapshot.id)
+        .collect();
+    let kept = keep.of(&ids, &TimeZone::system(), now);
+    let (kept, mut forgotten): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| kept.contains(id));
+    let mut failures = Vec::new();
+    if effect == Effect::Apply {
+        let prefix = repository.prefix();
+        for lot in forgotten.chunks(MAX_DELETED) {
+            let keys: Vec<String> = lot.iter().map(|id| id.key(&prefix)).collect();
+            let answers = repository.ask(1, async |store| store.delete_objects(&keys).await)?;
+            for (id, answer) in lot.iter().zip(answers) {
+                if let Err(error) = answer {
+                    failures.push((id.clone(), error.to_string()));
+                }
+            }
+        }
+        forgotten.retain(|id| failures.iter().all(|(failed, _)| failed != id));
+    }
+    Ok(Forgotten {
+        kept,
+        forgotten,
+        failures,
+    })
+}

@@ -1,0 +1,375 @@
+//! Where the snapshots of a job are: listed, named by people, and their manifests read.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
+
+use super::layout::{SNAPSHOTS, SnapshotId};
+use super::manifest::{Entry, ManifestError, ManifestReader, Totals};
+use crate::config::{BucketPolicy, Config, RetrySettings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pipeline::{Stored, find_server, look_at_bucket, open_store};
+use crate::source::S3Url;
+use crate::store::{Connector, GetObject, ObjectStore, StoreErrorKind, StoreResult, explain};
+
+/// A snapshot that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its name.
+    pub id: SnapshotId,
+    /// Bytes of its manifest.
+    pub manifest_bytes: u64,
+}
+
+/// What a person calls a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The last one.
+    Latest,
+    /// That one; the first letters of an id are enough.
+    Id(String),
+    /// The last one that had begun by then.
+    By(Timestamp),
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    /// `latest`, an id, a time such as `2026-11-22T12:00`, or a date: the last one of that day, here.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let here = TimeZone::system();
+        if text == "latest" || text.is_empty() {
+            return Ok(Self::Latest);
+        }
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(Self::By(time));
+        }
+        if !text.contains('T')
+            && let Ok(date) = text.parse::<Date>()
+            && text.contains('-')
+        {
+            let end = date.at(23, 59, 59, 999_999_999).to_zoned(here);
+            return end
+                .map(|end| Self::By(end.timestamp()))
+                .map_err(|error| error.to_string());
+        }
+        if text.contains('-')
+            && text.contains(':')
+            && let Ok(time) = text.parse::<jiff::civil::DateTime>()
+        {
+            let time = time.to_zoned(here);
+            return time
+                .map(|time| Self::By(time.timestamp()))
+                .map_err(|error| error.to_string());
+        }
+        if text.len() >= 4
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Ok(Self::Id(text.to_owned()));
+        }
+        Err(format!(
+            "'{}' is neither a snapshot's name, nor a time or date, nor 'latest'",
+            text.escape_debug()
+        ))
+    }
+}
+
+/// Where the snapshots of a job are: a prefix of a bucket, on a server that was found once.
+pub struct Repository {
+    pub(super) connector: Connector,
+    /// Bucket and prefix.
+    pub(super) target: S3Url,
+    pub(super) retry: RetrySettings,
+    pub(super) cancel: CancellationToken,
+}
+
+impl Repository {
+    /// Finds server and bucket; makes a missing bucket where `policy` says so.
+    ///
+    /// # Errors
+    /// Those of [`crate::pipeline::upload`] before it begins.
+    pub fn open(
+        config: &Config,
+        target: &S3Url,
+        policy: BucketPolicy,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let connector = find_server(config, cancel)?;
+        let retry = config.transfer.retry;
+        look_at_bucket(&connector, retry, (&target.bucket, policy), cancel)?;
+        Ok(Self {
+            connector,
+            target: target.clone(),
+            retry,
+            cancel: cancel.clone(),
+        })
+    }
+
+    /// The prefix, which ends with a slash.
+    pub(super) fn prefix(&self) -> String {
+        self.target.prefix()
+    }
+
+    /// All that is stored below `directory`, itself below the prefix.
+    pub(super) fn listing(&self, directory: &str) -> Stored {
+        let listed = format!("{}{directory}", self.prefix());
+        let server = (&self.connector, self.retry);
+        Stored::new(server, (&self.target.bucket, &listed), &self.cancel)
+    }
+
+    /// Asks the bucket for one thing, with up to so many requests in flight.
+    ///
+    /// # Errors
+    /// What the server says, explained; [`ErrorKind::Interrupted`] when it is cancelled.
+    pub(super) fn ask<T>(
+        &self,
+        connections: usize,
+        question: impl AsyncFnOnce(&dyn ObjectStore) -> StoreResult<T>,
+    ) -> Result<T> {
+        let bucket = self.target.bucket.as_str();
+        let (host, store) = open_store(&self.connector, self.retry, (bucket, connections))?;
+        host.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped while asking the server")),
+                answer = question(store.as_ref()) => {
+                    answer.map_err(|error| explain(&error, bucket, &self.connector))
+                }
+            }
+        })
+    }
+
+    /// The snapshots that are there, from the first to the last.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        let prefix = self.prefix();
+        let mut snapshots = Vec::new();
+        for object in self.listing(SNAPSHOTS) {
+            let object = object?;
+            if let Some(id) = SnapshotId::of_key(&prefix, &object.key) {
+                snapshots.push(Snapshot {
+                    id,
+                    manifest_bytes: object.size_bytes,
+                });
+            }
+        }
+        Ok(snapshots)
+    }
+
+    /// Refuses to add snapshots of `job` to those of another.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] when the last one is of another job; it cannot be read.
+    pub(super) fn refuse_other_job(&self, snapshots: &[Snapshot], job: &str) -> Result<()> {
+        let Some(last) = snapshots.last() else {
+            return Ok(());
+        };
+        let key = last.id.key(&self.prefix());
+        let length = last.manifest_bytes.min(BEGINNING_BYTES);
+        let mut beginning = Vec::new();
+        self.ask(1, async |store| {
+            let request = GetObject {
+                range: Some((0, length)),
+                ..GetObject::whole(&key)
+            };
+            let mut sink = |bytes: &[u8]| {
+                beginning.extend_from_slice(bytes);
+                Ok(())
+            };
+            store.get_object(&request, &mut sink).await
+        })?;
+        match ManifestReader::new(&beginning[..]) {
+            Ok(reader) if reader.header().job != job => Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "{} has the snapshots of job '{}', and this is job '{job}'",
+                    self.target,
+                    reader.header().job.escape_debug()
+                ),
+            )
+            .with_hint("give each job a prefix of its own; a job that was renamed keeps its name here")),
+            // One that is damaged says nothing; verify does.
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings the manifest of a snapshot here, and proves it: read to its end, it is what was written, of this snapshot.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what was written.
+    pub fn manifest(&self, snapshot: &Snapshot) -> Result<Manifest> {
+        let Snapshot { id, manifest_bytes } = snapshot;
+        let spool = |error: io::Error| {
+            Error::new(ErrorKind::Configuration, "a manifest cannot be put down here").with_source(error)
+        };
+        let mut file = tempfile::tempfile().map_err(spool)?;
+        let key = id.key(&self.prefix());
+        self.ask(1, async |store| {
+            read_object(store, (&key, *manifest_bytes), &mut |bytes| file.write_all(bytes)).await
+        })?;
+        let mut manifest = Manifest {
+            id: id.clone(),
+            file,
+            totals: Totals::default(),
+        };
+        let (header, totals) = manifest
+            .read()
+            .and_then(ManifestReader::prove)
+            .map_err(|error| damaged(id, error))?;
+        if header.id != *id {
+            return Err(damaged(id, ManifestError::OfAnother(header.id.to_string())));
+        }
+        manifest.totals = totals;
+        Ok(manifest)
+    }
+}
+
+/// The one of `snapshots` that is meant.
+///
+/// # Errors
+/// [`ErrorKind::NothingStored`] when there is none; [`ErrorKind::Usage`] when there are several.
+pub fn resolve<'a>(snapshots: &'a [Snapshot], which: &Which) -> Result<&'a Snapshot> {
+    let nothing = |message: String| {
+        Error::new(ErrorKind::NothingStored, message).with_hint("s3haul backup list JOB shows what is there")
+    };
+    match which {
+        Which::Latest => snapshots
+            .last()
+            .ok_or_else(|| nothing("there is no snapshot yet".to_owned())),
+        Which::By(time) => snapshots
+            .iter()
+            .rfind(|snapshot| snapshot.id.time() <= *time)
+            .ok_or_else(|| nothing(format!("there is no snapshot of {time} or before"))),
+        Which::Id(name) => {
+            let mut named = snapshots
+                .iter()
+                .filter(|snapshot| snapshot.id.to_string().starts_with(name.as_str()));
+            let first = named
+                .next()
+                .ok_or_else(|| nothing(format!("there is no snapshot '{name}'")))?;
+            match named.next() {
+                None => Ok(first),
+                Some(other) => Err(Error::new(
+                    ErrorKind::Usage,
+                    format!(
+                        "'{name}' is the beginning of '{}' and of '{}'",
+                        first.id, other.id
+                    ),
+                )),
+            }
+        }
+    }
+}
+
+/// So much of a manifest has its first line in it: a block of zstd's has at most 128 KiB.
+const BEGINNING_BYTES: u64 = 256 * 1024;
+/// Times that reading goes on where a connection broke.
+const READ_TRIES: u32 = 10;
+
+/// Hands all of an object on, from its first byte to its last, also when the connection breaks on the way.
+pub(super) async fn read_object(
+    store: &dyn ObjectStore,
+    (key, size_bytes): (&str, u64),
+    sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+) -> StoreResult<()> {
+    let (mut came, mut tries) = (0, 0);
+    loop {
+        let before = came;
+        let request = GetObject {
+            range: (came > 0).then(|| (came, size_bytes.saturating_sub(came))),
+            ..GetObject::whole(key)
+        };
+        let outcome = store
+            .get_object(&request, &mut |bytes| {
+                came += bytes.len() as u64;
+                sink(bytes)
+            })
+            .await;
+        tries += 1;
+        match outcome {
+            Err(error)
+                if error.kind != StoreErrorKind::LocalWrite
+                    && !error.is_fatal()
+                    && before < came
+                    && came < size_bytes
+                    && tries < READ_TRIES => {}
+            outcome => return outcome.map(|_| ()),
+        }
+    }
+}
+
+/// A manifest that was brought here, read to its end and proven.
+#[derive(Debug)]
+pub struct Manifest {
+    id: SnapshotId,
+    file: File,
+    totals: Totals,
+}
+
+impl Manifest {
+    /// The snapshot that it is of.
+    pub fn id(&self) -> &SnapshotId {
+        &self.id
+    }
+
+    /// What is in it.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn read(&self) -> std::result::Result<ManifestReader<FromStart>, ManifestError> {
+        ManifestReader::new(FromStart::of(&self.file)?)
+    }
+
+    /// Its entries, from the first one.
+    ///
+    /// # Errors
+    /// It cannot be read any more.
+    pub fn entries(&self) -> Result<impl Iterator<Item = Result<Entry>> + Send + use<>> {
+        let id = self.id.clone();
+        let entries = self.read().map_err(|error| damaged(&id, error))?;
+        Ok(entries.map(move |entry| entry.map_err(|error| damaged(&id, error))))
+    }
+}
+
+/// A file that several read at a time, each from its start: those that share one share its position, too.
+pub(super) struct FromStart {
+    file: File,
+    position: u64,
+}
+
+impl FromStart {
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        Ok(Self {
+            file: file.try_clone()?,
+            position: 0,
+        })
+    }
+}
+
+impl io::Read for FromStart {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read_at(buffer, self.position)?;
+        self.position += length as u64;
+        Ok(length)
+    }
+}
+
+fn damaged(id: &SnapshotId, error: ManifestError) -> Error {
+    Error::new(
+        ErrorKind::Damaged,
+        format!("the manifest of snapshot {id} cannot be used"),
+    )
+    .with_source(error)
+    .with_hint("other snapshots are not affected: s3haul backup list JOB shows them")
+}

@@ -1,0 +1,75 @@
+//! Which entries of a snapshot are to be restored, and which of them as other names of others.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::manifest::{Entry, EntryKind};
+use super::paths::path_of;
+use super::repository::Manifest;
+use crate::error::Result;
+use crate::source::Filter;
+
+/// Entries that a filter leaves in.
+pub(super) struct Wanted<'a> {
+    manifest: &'a Manifest,
+    filter: Arc<Filter>,
+    /// First names of files that are not wanted themselves: their other names need content of their own.
+    unwanted_firsts: Arc<HashSet<String>>,
+}
+
+fn is_wanted(filter: &Filter, entry: &Entry, path: &std::path::Path) -> bool {
+    match entry.kind {
+        EntryKind::Directory => filter.wants(&path.join("x")) || filter.enters_directory(path),
+        _ => filter.wants(path),
+    }
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn new(manifest: &'a Manifest, filter: Arc<Filter>) -> Result<Self> {
+        let mut unwanted_firsts = HashSet::new();
+        for entry in manifest.entries()? {
+            if let Some(first) = entry?.link_of
+                && !filter.wants(&path_of(&first))
+            {
+                unwanted_firsts.insert(first);
+            }
+        }
+        Ok(Self {
+            manifest,
+            filter,
+            unwanted_firsts: Arc::new(unwanted_firsts),
+        })
+    }
+
+    /// They and their paths, in the order of the names.
+    pub(super) fn entries(&self) -> Result<impl Iterator<Item = Result<(Entry, PathBuf)>> + Send + use<>> {
+        let filter = self.filter.clone();
+        let entries = self.manifest.entries()?;
+        Ok(entries.filter_map(move |entry| match entry {
+            Ok(entry) => {
+                let path = path_of(&entry.path);
+                is_wanted(&filter, &entry, &path).then_some(Ok((entry, path)))
+            }
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
+    /// Says of an entry whether it is a file whose content has to be fetched.
+    pub(super) fn fetched(&self) -> impl Fn(&Entry) -> bool + Send + use<> {
+        let unwanted_firsts = self.unwanted_firsts.clone();
+        move |entry| {
+            let has_content = entry.key.is_some();
+            has_content
+                && entry
+                    .link_of
+                    .as_ref()
+                    .is_none_or(|first| unwanted_firsts.contains(first))
+        }
+    }
+
+    /// The same of one entry.
+    pub(super) fn is_fetched(&self, entry: &Entry) -> bool {
+        self.fetched()(entry)
+    }
+}

@@ -1,0 +1,390 @@
+//! The file of jobs: TOML whose keys are the long flags, read as if they had been typed.
+
+use std::ops::Range;
+use std::path::Path;
+
+use clap::builder::Resettable;
+use clap::{Args as _, Command, FromArgMatches as _};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::embedded::EMBEDDED;
+use super::jobs::Job;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Flags that other commands have and that make no sense here, and why.
+const REFUSED: [(&str, &str); 3] = [
+    (
+        "batch-small",
+        "contents are stored one by one, so that each can be found by its hash",
+    ),
+    ("if-none-match", "a backup never replaces anything in any case"),
+    (
+        "follow-symlinks",
+        "links are stored as links; name what they lead to as a source",
+    ),
+];
+
+/// A file of jobs and what is in it.
+pub(super) struct JobsFile<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
+}
+
+type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
+
+impl JobsFile<'_> {
+    /// What is wrong at a place of the file.
+    fn wrong(&self, at: Option<Range<usize>>, what: impl std::fmt::Display) -> Error {
+        let before = self.text.get(..at.map_or(0, |at| at.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+        let path = self.path.display();
+        Error::new(
+            ErrorKind::Configuration,
+            format!("{path}:{line}:{column}: {what}"),
+        )
+    }
+
+    /// All jobs, in the order of the file.
+    ///
+    /// # Errors
+    /// Something is not what it should be: where, and what.
+    pub(super) fn jobs(&self) -> Result<Vec<Job>> {
+        let table = DeTable::parse(self.text).map_err(|error| self.wrong(error.span(), error.message()))?;
+        let mut jobs: Vec<(Range<usize>, Job)> = Vec::new();
+        for (key, value) in table.get_ref() {
+            if key.get_ref() != "jobs" {
+                let what = format!(
+                    "'{}' is nothing that is known here; jobs are [jobs.NAME]",
+                    key.get_ref().escape_debug()
+                );
+                return Err(self.wrong(Some(key.span()), what));
+            }
+            let DeValue::Table(named) = value.get_ref() else {
+                return Err(self.wrong(Some(value.span()), "jobs are tables: [jobs.NAME]"));
+            };
+            for (name, job) in named {
+                jobs.push((name.span(), self.job(name, job)?));
+            }
+        }
+        jobs.sort_by_key(|(place, _)| place.start);
+        for (number, (place, job)) in jobs.iter().enumerate() {
+            if let Some((_, other)) = jobs[..number].iter().find(|(_, other)| overlap(job, other)) {
+                let what = format!(
+                    "job '{}' has the target of job '{}', or lies in it",
+                    job.name, other.name
+                );
+                return Err(self
+                    .wrong(Some(place.clone()), what)
+                    .with_hint("give each job a prefix of its own"));
+            }
+        }
+        Ok(jobs.into_iter().map(|(_, job)| job).collect())
+    }
+
+    fn job(&self, name: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Result<Job> {
+        let text = name.get_ref().as_ref();
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        if text.is_empty() || !text.chars().all(is_name) {
+            let what = format!(
+                "'{}' is no name of a job: letters, digits, '-', '_', '.'",
+                text.escape_debug()
+            );
+            return Err(self.wrong(Some(name.span()), what));
+        }
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(self.wrong(Some(value.span()), "a job is a table: [jobs.NAME]"));
+        };
+        let command = command();
+        // In the order of the file: that of patterns counts.
+        let mut keys: Vec<_> = table.iter().collect();
+        keys.sort_by_key(|(key, _)| key.span().start);
+        let mut flags = Vec::new();
+        for (key, value) in &keys {
+            flags.extend(self.key(&command, key, value)?);
+        }
+        let matches = command
+            .try_get_matches_from(flags)
+            .map_err(|error| self.wrong(Some(name.span()), said(&error)))?;
+        let mut job =
+            Job::from_arg_matches(&matches).map_err(|error| self.wrong(Some(name.span()), said(&error)))?;
+        text.clone_into(&mut job.name);
+        let place_of = |wanted: &str| {
+            let key = keys.iter().find(|(key, _)| key.get_ref() == wanted);
+            key.map_or(name.span(), |(_, value)| value.span())
+        };
+        self.check(&job, place_of)?;
+        Ok(job)
+    }
+
+    /// What no single key can be wrong about.
+    fn check(&self, job: &Job, place_of: impl Fn(&str) -> Range<usize>) -> Result<()> {
+        if job.target.key.trim_matches('/').is_empty() {
+            let what = format!(
+                "the target of job '{}' has no prefix; a job has one of its own",
+                job.name
+            );
+            let error = self.wrong(Some(place_of("target")), what);
+            return Err(error.with_hint("write it as s3://BUCKET/PREFIX/"));
+        }
+        if let Some(source) = job.sources.iter().find(|source| !source.is_absolute()) {
+            let what = format!(
+                "source '{}' is not an absolute path; jobs run from anywhere",
+                source.display()
+            );
+            return Err(self.wrong(Some(place_of("sources")), what));
+        }
+        if job.sources.iter().any(|source| source.parent().is_none()) {
+            let what = "source '/' has no name that its entries could go under";
+            let error = self.wrong(Some(place_of("sources")), what);
+            return Err(error.with_hint("name its directories: sources = [\"/etc\", \"/home\", ...]"));
+        }
+        Ok(())
+    }
+
+    /// A key and its value as flags.
+    fn key(&self, command: &Command, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>> {
+        let name = key.get_ref().as_ref();
+        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+            return Err(self.wrong(
+                Some(key.span()),
+                format!("'{name}' is nothing for a backup: {why}"),
+            ));
+        }
+        let known = command.get_arguments().find(|flag| flag.get_long() == Some(name));
+        let Some(known) = known else {
+            let what = format!("'{}' is nothing that a job can say", name.escape_debug());
+            return Err(self.wrong(Some(key.span()), what).with_hint(
+                "keys are the long flags of s3haul sync, without '--', and those of s3haul backup --help",
+            ));
+        };
+        let is_switch = !known.get_action().takes_values();
+        let typed = self.typed(name, value, is_switch)?;
+        // Each on its own first, so that what is wrong has a place.
+        self.check_alone(command, name, value, &typed)?;
+        Ok(typed)
+    }
+
+    fn typed(&self, key: &str, value: &Spanned<DeValue<'_>>, is_switch: bool) -> Result<Vec<String>> {
+        let flag = |value: String| format!("--{key}={value}");
+        let wrong = |what: &str| Err(self.wrong(Some(value.span()), format!("'{key}' {what}")));
+        match value.get_ref() {
+            DeValue::Boolean(true) if is_switch => Ok(vec![format!("--{key}")]),
+            DeValue::Boolean(false) if is_switch => Ok(Vec::new()),
+            _ if is_switch => wrong("is true or false"),
+            DeValue::String(text) => Ok(vec![flag(text.to_string())]),
+            DeValue::Integer(number) => Ok(vec![flag(number.to_string())]),
+            DeValue::Float(number) => Ok(vec![flag(number.to_string())]),
+            DeValue::Array(values) => values
+                .iter()
+                .map(|value| match value.get_ref() {
+                    DeValue::String(text) => Ok(flag(text.to_string())),
+                    _ => Err(self.wrong(Some(value.span()), format!("'{key}' is a list of texts"))),
+                })
+                .collect(),
+            DeValue::Boolean(_) => wrong("takes a value, not true or false"),
+            _ => wrong("is a text, a number or a list of texts"),
+        }
+    }
+
+    /// Whether the flags of one key are what they should be, as far as that can be known without the others.
+    fn check_alone(
+        &self,
+        command: &Command,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        typed: &[String],
+    ) -> Result<()> {
+        use clap::error::ErrorKind as Clap;
+        let needed = ["--sources=/", "--target=s3://bucket/prefix/"].map(str::to_owned);
+        let others = needed
+            .iter()
+            .filter(|flag| !flag.starts_with(&format!("--{name}=")));
+        let flags = others.chain(typed).cloned();
+        match command.clone().try_get_matches_from(flags) {
+            Err(error) if error.kind() != Clap::MissingRequiredArgument => {
+                Err(self.wrong(Some(value.span()), said(&error)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where the environment counts for what a job does not say: which server and where the state is may be another on each
+/// machine. How a job runs is the job's alone.
+const FROM_ENVIRONMENT: [&str; 6] = [
+    "endpoint-url",
+    "embedded-data",
+    "profile",
+    "region",
+    "ca-file",
+    "state-dir",
+];
+
+/// What a job can say, as a command.
+fn command() -> Command {
+    let command = Command::new("job").no_binary_name(true).disable_help_flag(true);
+    Job::augment_args(command).mut_args(|argument| {
+        let name = argument.get_long().unwrap_or_default();
+        if FROM_ENVIRONMENT.contains(&name) {
+            argument
+        } else {
+            argument.env(Resettable::Reset)
+        }
+    })
+}
+
+/// Whether one of the targets lies in the other.
+fn overlap(job: &Job, other: &Job) -> bool {
+    let server = |job: &Job| match job.store.endpoint_url.as_deref() {
+        Some(EMBEDDED) => (Some(EMBEDDED.to_owned()), job.store.embedded_data.clone()),
+        url => (url.map(|url| url.trim_end_matches('/').to_owned()), None),
+    };
+    let (own, others) = (job.target.prefix(), other.target.prefix());
+    server(job) == server(other)
+        && job.target.bucket == other.target.bucket
+        && (own.starts_with(&others) || others.starts_with(&own))
+}
+
+/// What clap says, in one line and without the word before it.
+fn said(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jobs(text: &str) -> Result<Vec<Job>, String> {
+        let path = Path::new("jobs.toml");
+        JobsFile { path, text }.jobs().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_job_is_what_its_flags_say() {
+        let found = jobs(
+            "[jobs.home]\nsources = [\"/home\", \"/etc\"]\ntarget = \"s3://backups/home/\"\n\
+             endpoint-url = \"http://127.0.0.1:9000\"\nexclude = [\"*.tmp\"]\nretries = 3\ncreate-bucket = true\n",
+        )
+        .expect("jobs");
+        let [job] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(
+            (job.name.as_str(), job.sources.len(), job.create_bucket),
+            ("home", 2, true)
+        );
+        assert_eq!(job.store.endpoint_url.as_deref(), Some("http://127.0.0.1:9000"));
+        assert_eq!(job.target.prefix(), "home/");
+    }
+
+    #[test]
+    fn the_order_of_patterns_is_that_of_the_file() {
+        use crate::source::FilterAction::{Exclude, Include};
+        let of = |lines: &str| {
+            let job = format!("[jobs.a]\nsources = [\"/a\"]\ntarget = \"s3://bucket/a/\"\n{lines}");
+            let mut found = jobs(&job).expect("jobs");
+            found.remove(0).filter.patterns().to_vec()
+        };
+        let (all, jpg) = ("*".to_owned(), "*.jpg".to_owned());
+        assert_eq!(
+            of("exclude = \"*\"\ninclude = \"*.jpg\"\n"),
+            [(Exclude, all.clone()), (Include, jpg.clone())]
+        );
+        assert_eq!(
+            of("include = \"*.jpg\"\nexclude = \"*\"\n"),
+            [(Include, jpg), (Exclude, all)]
+        );
+    }
+
+    #[test]
+    fn two_servers_may_have_the_same_target() {
+        let job = |name: &str, port: u16| {
+            format!(
+                "[jobs.{name}]\nsources = [\"/a\"]\ntarget = \"s3://bucket/a/\"\nendpoint-url = \"http://127.0.0.1:{port}\"\n"
+            )
+        };
+        assert_eq!(jobs(&(job("a", 1) + &job("b", 2))).expect("two").len(), 2);
+        assert!(jobs(&(job("a", 1) + &job("b", 1))).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let job = "[jobs.a]\nsources = [\"/a\"]\ntarget = \"s3://bucket/a/\"\n";
+        for (text, says) in [
+            ("x = 1", "jobs.toml:1:1: 'x' is nothing that is known"),
+            ("[jobs.a]\nsources = 1 2", "jobs.toml:2:"),
+            (
+                &format!("{job}color = 1\n"),
+                "jobs.toml:4:1: 'color' is nothing that a job can say",
+            ),
+            (
+                &format!("{job}retries = \"many\"\n"),
+                "jobs.toml:4:11: invalid value 'many'",
+            ),
+            (
+                &format!("{job}create-bucket = \"yes\"\n"),
+                "jobs.toml:4:17: 'create-bucket' is true or false",
+            ),
+            (
+                &format!("{job}[jobs.\"a/b\"]\n"),
+                "jobs.toml:4:7: 'a/b' is no name",
+            ),
+            (
+                "[jobs.a]\nsources = [\"/a\"]\n",
+                "jobs.toml:1:7: the following required",
+            ),
+            (
+                "[jobs.a]\nsources = [\"/a\"]\ntarget = \"s3://bucket\"\n",
+                "has no prefix",
+            ),
+            (
+                &format!("{job}[jobs.b]\nsources = [\"/b\"]\ntarget = \"s3://bucket/a\"\n"),
+                "jobs.toml:4:7: job 'b' has the target of job 'a'",
+            ),
+            (
+                &format!("{job}[jobs.b]\nsources = [\"/b\"]\ntarget = \"s3://bucket/a/data/\"\n"),
+                "or lies in it",
+            ),
+        ] {
+            let error = jobs(text).expect_err(says);
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn so_is_what_is_wrong_about_values() {
+        let job = "[jobs.a]\nsources = [\"/a\"]\ntarget = \"s3://bucket/a/\"\n";
+        for (text, says) in [
+            (
+                &*format!("{job}schedule = \"61 * * * *\"\n"),
+                "jobs.toml:4:12: invalid value '61 * * * *' for '--schedule <SCHEDULE>': at letter 1: '61' is no minute",
+            ),
+            (
+                &format!("{job}batch-small = \"auto\"\n"),
+                "jobs.toml:4:1: 'batch-small' is nothing for a backup",
+            ),
+            (
+                &format!("{job}keep-daily = -1\n"),
+                "jobs.toml:4:14: invalid value '-1'",
+            ),
+            (
+                &format!("{job}max-age = \"soon\"\n"),
+                "jobs.toml:4:11: invalid value 'soon'",
+            ),
+            (&format!("{job}[jobs.a]\n"), "jobs.toml:4:"),
+            (
+                "[jobs.a]\nsources = [\"a\"]\ntarget = \"s3://bucket/a/\"\n",
+                "jobs.toml:2:11: source 'a' is not an absolute path",
+            ),
+            (
+                "[jobs.a]\nsources = [\"/\"]\ntarget = \"s3://bucket/a/\"\n",
+                "has no name",
+            ),
+        ] {
+            let error = jobs(text).expect_err(says);
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}
