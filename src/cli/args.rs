@@ -161,6 +161,17 @@ pub(super) enum ChecksumArg {
     Sha256,
 }
 
+impl From<ChecksumArg> for ChecksumAlgorithm {
+    fn from(typed: ChecksumArg) -> Self {
+        match typed {
+            ChecksumArg::Crc64nvme => Self::Crc64Nvme,
+            ChecksumArg::Crc32c => Self::Crc32C,
+            ChecksumArg::Crc32 => Self::Crc32,
+            ChecksumArg::Sha256 => Self::Sha256,
+        }
+    }
+}
+
 /// `--verify` as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum VerifyArg {
@@ -289,12 +300,7 @@ impl TransferArgs {
             part_size,
             multipart_threshold,
             memory,
-            checksum: match self.checksum_algorithm {
-                ChecksumArg::Crc64nvme => ChecksumAlgorithm::Crc64Nvme,
-                ChecksumArg::Crc32c => ChecksumAlgorithm::Crc32C,
-                ChecksumArg::Crc32 => ChecksumAlgorithm::Crc32,
-                ChecksumArg::Sha256 => ChecksumAlgorithm::Sha256,
-            },
+            checksum: self.checksum_algorithm.into(),
             verify: match self.verify {
                 VerifyArg::Auto => VerifyMode::Auto,
                 VerifyArg::None => VerifyMode::None,

@@ -12,6 +12,7 @@ use super::jobs::{Job, JobsArgs};
 use super::output_args::{OutputArgs, OutputFormat};
 use super::restore::RestoreArgs;
 use super::run_output::{Deed, RunMonitor, print_end};
+use super::state_args::with_profile;
 use super::unattended::{Came, figures};
 use super::{embedded, json, logging, printer, signals};
 use crate::backup::manifest::{Entry, EntryKind};
@@ -137,6 +138,7 @@ fn run_job(job: &Job, output: &OutputArgs) -> Result<ExitCode> {
         };
         embedded::refuse_data_inside(&job.store, &job.sources, &request.filter)?;
         let (store, _server) = embedded::settings(&job.store)?;
+        let store = with_profile(store, Some(&request.state), &job.target.bucket);
         request.config.store = job.run.with_engine(store);
         let cancel = signals::cancel_on_signals();
         tracing::info!(target: logging::RUN, job = job.name, target = %request.target, "begins");

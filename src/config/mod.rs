@@ -58,11 +58,12 @@ impl ChecksumAlgorithm {
         }
     }
 
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Crc64Nvme, Self::Crc32C, Self::Crc32, Self::Sha256];
+
     /// The one with that name.
     pub fn of_name(name: &str) -> Option<Self> {
-        [Self::Crc64Nvme, Self::Crc32C, Self::Crc32, Self::Sha256]
-            .into_iter()
-            .find(|algorithm| algorithm.name() == name)
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 }
 
@@ -112,6 +113,15 @@ pub struct FixedCredentials {
     pub secret_key: Secret,
 }
 
+/// Where the profile of a server is kept: what `s3haul doctor` has found out about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfilePlace {
+    /// The directory in which there is a file for each endpoint and bucket.
+    pub directory: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+}
+
 /// Which server, and as whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreSettings {
@@ -129,6 +139,9 @@ pub struct StoreSettings {
     pub engine: Engine,
     /// Whether bodies are part of the signature.
     pub payload_signing: PayloadSigning,
+    /// Where it is written what the server was found to do; none when nothing is to be known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_profile: Option<ProfilePlace>,
     /// Instead of the provider chain; set by the program for its embedded server.
     pub credentials: Option<FixedCredentials>,
 }

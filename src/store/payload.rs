@@ -47,6 +47,15 @@ impl Payload {
         }
     }
 
+    /// With these sums, whatever the bytes are: for who wants to see what a server does with what does not match.
+    #[must_use]
+    pub(crate) fn claiming(self, sums: Sums) -> Self {
+        Self {
+            found: Arc::new(OnceLock::from(sums)),
+            ..self
+        }
+    }
+
     /// Nobody compares an ETag with their MD5.
     pub(super) fn md5_is_unwanted(&self) -> bool {
         !self.with_md5

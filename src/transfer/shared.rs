@@ -107,7 +107,7 @@ impl TransferShared {
 
     pub(super) fn verify_mode(&self) -> VerifyMode {
         match self.settings.verify {
-            VerifyMode::Auto if self.connector.server().is_trusted() => VerifyMode::None,
+            VerifyMode::Auto if self.connector.capabilities().verifies_checksums => VerifyMode::None,
             VerifyMode::Auto => VerifyMode::Head,
             mode => mode,
         }

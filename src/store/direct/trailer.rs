@@ -83,8 +83,9 @@ impl TrailerBody {
     /// The end of the chunk and what comes behind it; none when it is out.
     fn tail(&mut self) -> Option<Bytes> {
         let sums = self.summing.take()?.finish();
+        // What the bytes are for a later try, they were for the first: the server is to refuse others.
+        let sums = self.found.get_or_init(|| sums);
         let tail = format!("\r\n0\r\n{}:{}\r\n\r\n", self.name, sums.checksum.value);
-        let _ = self.found.set(sums);
         Some(tail.into())
     }
 }
