@@ -175,7 +175,7 @@ impl From<ChecksumArg> for ChecksumAlgorithm {
 /// `--verify` as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum VerifyArg {
-    /// 'head' for servers whose behaviour is unknown, 'none' for AWS, MinIO and the embedded one
+    /// 'head' for servers whose behaviour is unknown, 'none' for AWS, MinIO, the embedded one, and what 'doctor' has proven
     Auto,
     /// Only what the answer itself shows: ETag and checksum
     None,

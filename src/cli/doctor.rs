@@ -130,6 +130,8 @@ fn conclude(
         let what = upload_id
             .as_ref()
             .map_or("object".to_owned(), |id| format!("multipart upload {id} of"));
+        // Names that are tried are odd.
+        let key = key.escape_debug();
         printer::failure(&format!("the {what} '{key}' is still there: {why}"));
     }
     if output.quiet {

@@ -2,7 +2,7 @@
 //!
 //! Each has `v` (version of the form), `ts` (RFC 3339) and `event`. `cp` prints `start`, `file`, `retry`, `error` and
 //! `summary`: each file has exactly one line, `file`, or `error` when it failed. `cp -n` prints a `plan` for each entry,
-//! `ls` prints `prefix` and `object`, `demo` a `combination` a row, `sync` a `mirror` before its `summary`, `backup run` a `backup`, `backup list` a
+//! `ls` prints `prefix` and `object`, `demo` a `combination` a row, `sync` a `mirror` before its `summary`, `doctor` a `check` a line and an `examination`, `backup run` a `backup`, `backup list` a
 //! `snapshot` a line and `backup ls` an `entry`. An
 //! `error` without `path` ends the run.
 

@@ -71,7 +71,8 @@ impl ChecksumAlgorithm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VerifyMode {
-    /// `head` for servers whose behaviour is unknown, `none` for those that are known to check what they store.
+    /// `head` for servers whose behaviour is unknown, `none` for those that are known, or were found, to check what they
+    /// store.
     Auto,
     /// The answer's ETag and checksum are checked, nothing else is asked.
     None,

@@ -261,6 +261,7 @@ impl Examiner<'_> {
         if level.common_prefixes != [prefix] {
             return Ok(Found::fails("a listing of one level is not that"));
         }
+        self.can_list = true;
         Ok(Found::works("sizes, pages and levels"))
     }
 

@@ -138,6 +138,7 @@ struct Examiner<'a> {
     algorithm: ChecksumAlgorithm,
     proven: ServerProfile,
     server_time: Option<SystemTime>,
+    can_list: bool,
 }
 
 /// Examines the server at `request`'s target. Every check is told to `notify` when it is done. All objects and uploads
@@ -173,6 +174,7 @@ pub fn examine(
         algorithm: config.transfer.checksum,
         proven: ServerProfile::new(&connector.endpoint(), bucket),
         server_time: None,
+        can_list: false,
     };
     Ok(host.runtime.block_on(async {
         let checks = examiner.all(cancel, notify).await;
@@ -192,7 +194,7 @@ impl Examiner<'_> {
         &mut self,
         cancel: &CancellationToken,
         notify: &mut dyn FnMut(&Check),
-    ) -> (Vec<Check>, bool) {
+    ) -> (Vec<Check>, Option<Stop>) {
         let mut checks = Vec::new();
         let mut stop: Option<Stop> = None;
         for trial in Trial::all() {
@@ -215,7 +217,7 @@ impl Examiner<'_> {
             notify(&check);
             checks.push(check);
         }
-        (checks, matches!(stop, Some(Stop::Cancelled)))
+        (checks, stop)
     }
 
     fn stop_after(
@@ -238,17 +240,16 @@ impl Examiner<'_> {
         }
     }
 
-    fn conclude(self, (checks, is_stopped): (Vec<Check>, bool), left: Vec<Left>) -> Examination {
-        let is_whole = !is_stopped && checks.iter().any(|check| check.verdict == Verdict::Works);
+    fn conclude(self, (checks, stop): (Vec<Check>, Option<Stop>), left: Vec<Left>) -> Examination {
         let examined = self.server_time.unwrap_or_else(SystemTime::now);
         let name = self.connector.server_name().map(str::to_owned);
         let profile = self.proven.of(name, examined);
         Examination {
             checks,
-            profile: is_whole.then_some(profile),
+            profile: stop.is_none().then_some(profile),
             kind: self.connector.server(),
             left,
-            is_stopped,
+            is_stopped: matches!(stop, Some(Stop::Cancelled)),
         }
     }
 }

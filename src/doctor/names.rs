@@ -3,7 +3,7 @@
 use super::basics::random;
 use super::place::keys_below;
 use super::{Examiner, Found, is_refusal};
-use crate::store::StoreResult;
+use crate::store::{StoreErrorKind, StoreResult};
 
 /// What may happen to a name on its way: decoded twice, cut, joined, normalised, taken for markup.
 const NAMES: [&str; 8] = [
@@ -32,7 +32,11 @@ impl Examiner<'_> {
         let listed = keys_below(self.store.as_ref(), &prefix).await?;
         let mut changed = Vec::new();
         for (name, key) in &stored {
-            if !listed.contains(key) || self.store.head_object(key).await.is_err() {
+            let is_away = match self.store.head_object(key).await {
+                Err(error) => error.kind == StoreErrorKind::NoSuchKey,
+                Ok(_) => false,
+            };
+            if is_away || !listed.contains(key) {
                 changed.push(*name);
             }
         }

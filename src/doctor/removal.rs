@@ -4,12 +4,15 @@ use super::basics::random;
 use super::place::keys_below;
 use super::{Examiner, Found, is_refusal};
 use crate::config::TransferSettings;
-use crate::store::{GetObject, StoreErrorKind, StoreResult};
+use crate::store::{GetObject, StoreError, StoreErrorKind, StoreResult};
 use crate::transfer::{TransferShared, probe_batches};
 
 impl Examiner<'_> {
     /// Whether small files can go together.
     pub(super) async fn archive(&mut self) -> StoreResult<Found> {
+        if !self.can_list {
+            return Ok(Found::skipped("what becomes of an archive is found by listing"));
+        }
         let settings = TransferSettings {
             checksum: self.algorithm,
             ..self.config.transfer.clone()
@@ -51,7 +54,7 @@ impl Examiner<'_> {
             Ok(_) => false,
         };
         let prefix = format!("{}delete/", self.place.prefix());
-        let is_unlisted = keys_below(self.store.as_ref(), &prefix).await?.is_empty();
+        let is_unlisted = !self.can_list || keys_below(self.store.as_ref(), &prefix).await?.is_empty();
         Ok(match (is_gone, is_unlisted) {
             (true, true) => Found::works("an object is gone, also from the listing"),
             (true, false) => Found::fails("an object that was deleted is still listed"),
@@ -72,11 +75,16 @@ impl Examiner<'_> {
             outcome => outcome?,
         };
         for answer in answers {
-            answer?;
+            answer.map_err(|error| match error.code.as_deref() {
+                Some("AccessDenied") => StoreError {
+                    kind: StoreErrorKind::AccessDenied,
+                    ..error
+                },
+                _ => error,
+            })?;
         }
         let prefix = format!("{}delete/", self.place.prefix());
-        let listed = keys_below(self.store.as_ref(), &prefix).await?;
-        if listed.is_empty() {
+        if !self.can_list || keys_below(self.store.as_ref(), &prefix).await?.is_empty() {
             return Ok(Found::works("by one request"));
         }
         Ok(Found::fails("objects that were deleted are still listed"))

@@ -78,7 +78,7 @@ impl Trial {
 
     fn is_needed(self, examiner: &Examiner<'_>) -> bool {
         match self {
-            Self::Reach | Self::Write | Self::List | Self::Parts => true,
+            Self::Reach | Self::Write | Self::Read | Self::List | Self::Parts => true,
             Self::Checksum(algorithm) => algorithm == examiner.config.transfer.checksum,
             _ => false,
         }
@@ -138,7 +138,7 @@ impl Trial {
             (Self::Read | Self::Copy, StoreErrorKind::AccessDenied) => {
                 return Found::unsupported("no right to read (enough for 'cp', not for 'restore')");
             }
-            (Self::List, _) => "s3:ListBucket",
+            (Self::List | Self::Names | Self::Archive, _) => "s3:ListBucket",
             (Self::Abort, _) => "s3:AbortMultipartUpload and s3:ListBucketMultipartUploads",
             _ => "s3:PutObject",
         };

@@ -98,8 +98,11 @@ impl Proven {
     /// The server that gave the name `server`.
     pub(super) fn known(&self, server: &str) -> KnownServer {
         let kind = ServerKind::from_header(server);
-        let is_the_same = self.server.as_deref() == Some(server);
-        let proven = is_the_same.then_some(self.capabilities).unwrap_or_default();
+        let proven = if self.server.as_deref() == Some(server) {
+            self.capabilities
+        } else {
+            Capabilities::default()
+        };
         KnownServer {
             kind,
             capabilities: Capabilities::of(kind, proven),

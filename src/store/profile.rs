@@ -3,7 +3,7 @@
 //! A convenience and never the truth: one that is damaged, of another version or old does not count, without a word,
 //! and the server is asked as if nothing were known.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -134,17 +134,6 @@ impl ServerProfile {
         file.persist(&path).map_err(|error| error.error)?;
         Ok(path)
     }
-
-    /// Forgets what was kept of the server at `endpoint`.
-    ///
-    /// # Errors
-    /// Whatever the file system says, but for a profile that is not there.
-    pub fn forget(place: &ProfilePlace, endpoint: &str) -> io::Result<()> {
-        match fs::remove_file(path_of(place, endpoint)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// A name that people recognise and that nothing else has.
@@ -173,6 +162,7 @@ fn path_of(place: &ProfilePlace, endpoint: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     const ENDPOINT: &str = "http://127.0.0.1:9000";
@@ -210,9 +200,6 @@ mod tests {
             ServerProfile::load(&place(base.path(), "films"), ENDPOINT, now),
             None
         );
-        ServerProfile::forget(&here, ENDPOINT).expect("forgotten");
-        ServerProfile::forget(&here, ENDPOINT).expect("nothing to forget");
-        assert_eq!(ServerProfile::load(&here, ENDPOINT, now), None);
     }
 
     #[test]
