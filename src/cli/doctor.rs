@@ -114,7 +114,7 @@ fn conclude(
 ) {
     let profile = examination.profile.as_ref();
     let follows = profile
-        .map(|profile| consequences(examination.kind, profile.capabilities(checksum)))
+        .map(|profile| consequences(examination, profile.capabilities(checksum), checksum))
         .unwrap_or_default();
     if output.output == OutputFormat::Json {
         lines::line(
@@ -149,45 +149,59 @@ fn conclude(
 }
 
 /// What s3haul does because of what was found.
-fn consequences(kind: ServerKind, found: Capabilities) -> Vec<String> {
-    let is_known = kind != ServerKind::Unknown;
+fn consequences(examination: &Examination, found: Capabilities, checksum: ChecksumAlgorithm) -> Vec<String> {
+    let checksum = format!("checksum {}", checksum.name());
     let cases = [
         (
             found.honours_conditions,
+            "conditional write",
             "conditional writes are not honoured",
             "s3haul looks before it writes with --if-none-match",
         ),
         (
             found.verifies_checksums,
+            &checksum,
             "checksums are not compared by the server",
             "s3haul asks for each object afterwards",
         ),
         (
             found.md5_etags,
+            "ETag",
             "ETags are not the MD5 of contents",
             "s3haul does not compare them",
         ),
         (
+            found.composed_etags,
+            "multipart",
+            "ETags of objects of parts are not made of theirs",
+            "s3haul asks for each of these afterwards",
+        ),
+        (
             found.reads_trailers,
+            "checksum behind the body",
             "checksums are not read behind bodies",
             "s3haul reads large files twice",
         ),
     ];
-    let mut lines: Vec<String> = cases
-        .iter()
-        .filter(|(holds, ..)| !holds)
-        .map(|(_, what, follows)| {
-            if is_known {
-                // A name is believed, as it is where nobody has examined anything.
-                format!("{what}, or that could not be proven; s3haul relies on it all the same, because of the server's name")
-            } else {
-                format!("{what}, or that could not be proven: {follows}")
-            }
-        })
-        .collect();
-    lines.push(match found.extracts_archives {
-        Some(true) => "--batch-small auto sends small files together".to_owned(),
-        _ => "small files go one by one, also with --batch-small".to_owned(),
+    let missing = cases.iter().filter(|(holds, ..)| !holds);
+    let lines = missing.filter_map(|(_, check, what, follows)| {
+        let was_tried = !matches!(
+            examination.verdict_on(check),
+            None | Some(Verdict::Skipped { .. })
+        );
+        match (examination.kind, was_tried) {
+            (ServerKind::Unknown, true) => Some(format!("{what}: {follows}")),
+            (ServerKind::Unknown, false) => Some(format!("it is not known whether {what}: {follows}")),
+            // A name is believed, as it is where nobody has examined anything.
+            (_, true) => Some(format!(
+                "{what}, although the server's name says otherwise; s3haul goes by the name"
+            )),
+            (_, false) => None,
+        }
     });
-    lines
+    let archives = match found.extracts_archives {
+        Some(true) => "--batch-small auto sends small files together",
+        _ => "small files go one by one, also with --batch-small",
+    };
+    lines.chain([archives.to_owned()]).collect()
 }

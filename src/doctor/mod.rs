@@ -10,7 +10,7 @@ mod conditions;
 mod names;
 mod parts;
 mod place;
-mod removal;
+mod server_side;
 mod trial;
 
 use std::sync::Arc;
@@ -118,9 +118,15 @@ pub struct Examination {
 }
 
 impl Examination {
-    /// True when everything that uploads need works.
+    /// What the check of this name came to.
+    pub fn verdict_on(&self, name: &str) -> Option<&Verdict> {
+        let check = self.checks.iter().find(|check| check.name == name)?;
+        Some(&check.verdict)
+    }
+
+    /// True when everything that uploads need was looked at, and works.
     pub fn is_good(&self) -> bool {
-        !self.is_stopped && !self.checks.iter().any(Check::is_fatal)
+        self.profile.is_some() && !self.checks.iter().any(Check::is_fatal)
     }
 }
 

@@ -177,7 +177,11 @@ impl LocalSteps {
         identity: Option<FileIdentity>,
     ) -> Result<StepDone, StepError> {
         expected
-            .verify(self.store.as_ref(), &stored, self.shared.verify_mode())
+            .verify(
+                self.store.as_ref(),
+                &stored,
+                self.shared.verify_mode(!expected.part_lengths.is_empty()),
+            )
             .await?;
         Ok(StepDone::Stored(Done {
             etag: stored.etag,

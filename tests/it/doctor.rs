@@ -156,6 +156,12 @@ fn a_server_that_compares_nothing_and_replaces_everything_is_not_relied_on() {
     assert_eq!(profile["verified_checksums"], json!([]));
     assert_eq!(profile["honours_conditions"], false);
     assert_eq!(profile["md5_etags"], true);
+    let follows = examination(&ran)["follows"].to_string();
+    assert!(
+        follows.contains("conditional writes are not honoured: s3haul looks"),
+        "{follows}"
+    );
+    assert!(follows.contains("asks for each object afterwards"), "{follows}");
     // What is there is looked for, and what was stored is asked for.
     tree.file("a", "a");
     let before = server.seen().len();
@@ -173,6 +179,19 @@ fn a_server_that_compares_nothing_and_replaces_everything_is_not_relied_on() {
             .count()
     };
     assert_eq!(heads(before), 2);
+}
+
+#[test]
+fn a_server_that_is_not_what_its_name_says_is_told() {
+    let (server, state) = (OddServer::named(Oddity::None, "MinIO"), Tree::new());
+    let arguments = ["doctor", "--output", "json", "s3://bucket/jobs/"];
+    let ran = run(&mut odd(&server, &arguments, state.path())).expect_code(0);
+    let follows = examination(&ran)["follows"].to_string();
+    assert!(
+        follows.contains("conditional writes are not honoured, although the server's name"),
+        "{follows}"
+    );
+    assert!(server.digests().is_empty(), "{:?}", server.digests());
 }
 
 /// A server that does everything, and that nobody knows.
@@ -332,6 +351,25 @@ fn without_the_right_to_write_it_says_so_once() {
     assert_eq!(verdict(&ran, "multipart"), "skipped");
     assert_eq!(examination(&ran)["is_good"], false);
     assert!(!state.path().join("servers").exists(), "nothing was found out");
+    assert_nothing_is_left(&scene);
+}
+
+#[test]
+fn what_was_not_looked_at_is_not_good() {
+    let (scene, state) = (Scene::new("midway"), Tree::new());
+    let mut fault = denied("PutObject");
+    fault.key_contains = Some("names/".into());
+    fault.action = FaultAction::Error {
+        status: 403,
+        code: "InvalidAccessKeyId".into(),
+        body: None,
+        content_type: None,
+    };
+    scene.set_faults(vec![fault]);
+    let ran = run(&mut doctor_of(&scene, state.path())).expect_code(1);
+    assert_eq!(verdict(&ran, "names"), "fails");
+    assert_eq!(verdict(&ran, "multipart"), "skipped");
+    assert!(!state.path().join("servers").exists());
     assert_nothing_is_left(&scene);
 }
 
