@@ -28,6 +28,7 @@ pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod event;
 #[cfg(fuzzing)]

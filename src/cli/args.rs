@@ -176,10 +176,21 @@ pub(super) enum ChecksumArg {
     Sha256,
 }
 
+impl From<ChecksumArg> for ChecksumAlgorithm {
+    fn from(typed: ChecksumArg) -> Self {
+        match typed {
+            ChecksumArg::Crc64nvme => Self::Crc64Nvme,
+            ChecksumArg::Crc32c => Self::Crc32C,
+            ChecksumArg::Crc32 => Self::Crc32,
+            ChecksumArg::Sha256 => Self::Sha256,
+        }
+    }
+}
+
 /// `--verify` as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum VerifyArg {
-    /// 'head' for servers whose behaviour is unknown, 'none' for AWS, MinIO and the embedded one
+    /// 'head' for servers whose behaviour is unknown, 'none' for AWS, MinIO, the embedded one, and what 'doctor' has proven
     Auto,
     /// Only what the answer itself shows: ETag and checksum
     None,
@@ -304,12 +315,7 @@ impl TransferArgs {
             part_size,
             multipart_threshold,
             memory,
-            checksum: match self.checksum_algorithm {
-                ChecksumArg::Crc64nvme => ChecksumAlgorithm::Crc64Nvme,
-                ChecksumArg::Crc32c => ChecksumAlgorithm::Crc32C,
-                ChecksumArg::Crc32 => ChecksumAlgorithm::Crc32,
-                ChecksumArg::Sha256 => ChecksumAlgorithm::Sha256,
-            },
+            checksum: self.checksum_algorithm.into(),
             verify: match self.verify {
                 VerifyArg::Auto => VerifyMode::Auto,
                 VerifyArg::None => VerifyMode::None,

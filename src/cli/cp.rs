@@ -13,7 +13,7 @@ use super::output_args::{OutputArgs, OutputFormat};
 use super::report_file::ReportFile;
 use super::restore::RestoringArgs;
 use super::run_output::{Deed, RunMonitor, print_summary};
-use super::state_args::StateArgs;
+use super::state_args::{StateArgs, with_profile};
 use super::unattended::{Came, UnattendedArgs, figures};
 use super::{dry_run, embedded, json, logging, restore, signals};
 use crate::config::BucketPolicy;
@@ -262,6 +262,8 @@ fn upload_all(args: &CpArgs, mut request: UploadRequest, output: &OutputArgs) ->
         embedded::refuse_data_inside(&args.store, sources, &request.filter)?;
     }
     let (store, _server) = embedded::settings(&args.store)?;
+    let state = args.state.settings().ok();
+    let store = with_profile(store, state.as_ref(), &request.target.bucket);
     request.config.store = args.run.with_engine(store);
     let report = args.report.as_deref().map(ReportFile::create).transpose()?;
     request

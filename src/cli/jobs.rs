@@ -13,7 +13,7 @@ use super::args::{ObjectArgs, RunArgs, StoreArgs, TransferArgs, config};
 use super::choices::duration;
 use super::filter_args::FilterArgs;
 use super::jobs_file::JobsFile;
-use super::state_args::StateArgs;
+use super::state_args::{StateArgs, with_profile};
 use super::unattended::UnattendedArgs;
 use super::{embedded, printer};
 use crate::backup::{Keep, Repository};
@@ -140,6 +140,7 @@ impl Job {
     pub(super) fn config(&self) -> Result<(Config, Option<ServerHandle>)> {
         let transfer = self.transfer.settings(&self.objects, false)?;
         let (store, server) = embedded::settings(&self.store)?;
+        let store = with_profile(store, self.state.settings().ok().as_ref(), &self.target.bucket);
         Ok((config(self.run.with_engine(store), transfer, &self.run), server))
     }
 

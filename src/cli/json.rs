@@ -2,7 +2,8 @@
 //!
 //! Each has `v` (version of the form), `ts` (RFC 3339) and `event`. `cp` prints `start`, `file`, `retry`, `error` and
 //! `summary`: each file has exactly one line, `file`, or `error` when it failed. `cp -n` prints a `plan` for each entry,
-//! `ls` prints `prefix` and `object`, `demo` a `combination` a row, `sync` a `mirror` before its `summary`. Of `backup`,
+//! `ls` prints `prefix` and `object`, `demo` a `combination` a row, `sync` a `mirror` before its `summary`,
+//! `doctor` a `check` a line and an `examination`. Of `backup`,
 //! `run` prints a `backup`, `list` a `snapshot` a line, `ls` an `entry`, `diff` a `change`, `forget` a `forget`, `prune` a
 //! `delete` for each object and a `prune`, `verify` a `difference` for each and a `verify`, `status` a `status` a job. An
 //! `error` without `path` ends the run.

@@ -12,6 +12,7 @@ mod cp;
 mod demo;
 mod demo_tree;
 mod discard;
+mod doctor;
 mod dry_run;
 mod embedded;
 mod exit_code;
@@ -65,6 +66,7 @@ enum Command {
     Restore(Box<restore::RestoreArgs>),
     Backup(backup::BackupArgs),
     Cleanup(cleanup::CleanupArgs),
+    Doctor(doctor::DoctorArgs),
     Ls(bucket::LsArgs),
     Mb(bucket::MbArgs),
     Serve(serve::ServeArgs),
@@ -170,6 +172,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Command::Restore(args) => restore::run(args, &cli.output),
         Command::Backup(args) => backup::run(args, &cli.output),
         Command::Cleanup(args) => cleanup::run(args, &cli.output),
+        Command::Doctor(args) => doctor::run(args, &cli.output),
         Command::Ls(args) => bucket::list(args, &cli.output),
         Command::Mb(args) => bucket::make(args, &cli.output),
         Command::Serve(args) => serve::run(args, &cli.output),

@@ -14,7 +14,7 @@ use super::output_args::OutputArgs;
 use super::read_args::ReadArgs;
 use super::report_file::ReportFile;
 use super::run_output::{Deed, RunMonitor, print_end};
-use super::state_args::StateArgs;
+use super::state_args::{StateArgs, with_profile};
 use super::unattended::{Came, UnattendedArgs, figures};
 use super::{backup, embedded, logging, signals};
 use crate::config::Config;
@@ -157,6 +157,7 @@ fn restore_all(
 ) -> Result<Came> {
     request.config.validate()?;
     let (store, _server) = embedded::settings(store)?;
+    let store = with_profile(store, request.state.as_ref(), &request.source.bucket);
     request.config.store = run.with_engine(store);
     let report = report.map(ReportFile::create).transpose()?;
     let cancel = signals::cancel_on_signals();

@@ -11,7 +11,7 @@ use super::exit_code::ExitCode;
 use super::filter_args::FilterArgs;
 use super::output_args::{OutputArgs, OutputFormat};
 use super::run_output::{Deed, RunMonitor, print_end};
-use super::state_args::StateArgs;
+use super::state_args::{StateArgs, with_profile};
 use super::unattended::{Came, UnattendedArgs, figures};
 use super::{embedded, json, logging, printer, signals};
 use crate::config::BucketPolicy;
@@ -200,6 +200,7 @@ fn mirror_all(args: &SyncArgs, mut request: MirrorRequest, output: &OutputArgs) 
     request.config.validate()?;
     embedded::refuse_data_inside(&args.store, std::slice::from_ref(&args.source), &request.filter)?;
     let (store, _server) = embedded::settings(&args.store)?;
+    let store = with_profile(store, Some(&request.state), &request.target.bucket);
     request.config.store = args.run.with_engine(store);
     let cancel = signals::cancel_on_signals();
     tracing::info!(target: logging::RUN, source = %request.source.display(), target = %request.target, "begins");

@@ -58,11 +58,12 @@ impl ChecksumAlgorithm {
         }
     }
 
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Crc64Nvme, Self::Crc32C, Self::Crc32, Self::Sha256];
+
     /// The one with that name.
     pub fn of_name(name: &str) -> Option<Self> {
-        [Self::Crc64Nvme, Self::Crc32C, Self::Crc32, Self::Sha256]
-            .into_iter()
-            .find(|algorithm| algorithm.name() == name)
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 }
 
@@ -70,7 +71,8 @@ impl ChecksumAlgorithm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VerifyMode {
-    /// `head` for servers whose behaviour is unknown, `none` for those that are known to check what they store.
+    /// `head` for servers whose behaviour is unknown, `none` for those that are known, or were found, to check what they
+    /// store.
     Auto,
     /// The answer's ETag and checksum are checked, nothing else is asked.
     None,
@@ -112,6 +114,15 @@ pub struct FixedCredentials {
     pub secret_key: Secret,
 }
 
+/// Where the profile of a server is kept: what `s3haul doctor` has found out about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfilePlace {
+    /// The directory in which there is a file for each endpoint and bucket.
+    pub directory: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+}
+
 /// Which server, and as whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreSettings {
@@ -129,6 +140,9 @@ pub struct StoreSettings {
     pub engine: Engine,
     /// Whether bodies are part of the signature.
     pub payload_signing: PayloadSigning,
+    /// Where it is written what the server was found to do; none when nothing is to be known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_profile: Option<ProfilePlace>,
     /// Instead of the provider chain; set by the program for its embedded server.
     pub credentials: Option<FixedCredentials>,
 }

@@ -17,6 +17,26 @@ pub(super) fn batch_limit(request: &UploadRequest, context: &StrategyContext) ->
     if context.choice.is_per_file() {
         return Ok(None);
     }
+    let reason = match context.clients.connector().capabilities().extracts_archives {
+        Some(true) => None,
+        Some(false) => Some("the server was found to keep archives as they are".to_owned()),
+        None => probe(request, context)?,
+    };
+    match reason {
+        None => Ok(Some(limit)),
+        Some(reason) if matches!(transfer.batch_small, BatchSmall::UpTo(_)) => {
+            tracing::warn!(reason, "small files go one by one, not in batches");
+            Ok(None)
+        }
+        Some(reason) => {
+            tracing::info!(target: DETAIL, reason, "small files go one by one, not in batches");
+            Ok(None)
+        }
+    }
+}
+
+/// Tries it out, below the target: the reason why it does not work, if it does not.
+fn probe(request: &UploadRequest, context: &StrategyContext) -> Result<Option<String>> {
     let directory = request
         .target
         .key
@@ -29,15 +49,5 @@ pub(super) fn batch_limit(request: &UploadRequest, context: &StrategyContext) ->
             .map_err(|error| explain(&error, context.clients.bucket(), context.clients.connector()))
     };
     let runtime = &context.clients.host().runtime;
-    match runtime.block_on(unless_stopped(&context.run.cancel, probe))? {
-        None => Ok(Some(limit)),
-        Some(reason) if matches!(transfer.batch_small, BatchSmall::UpTo(_)) => {
-            tracing::warn!(reason, "small files go one by one, not in batches");
-            Ok(None)
-        }
-        Some(reason) => {
-            tracing::info!(target: DETAIL, reason, "small files go one by one, not in batches");
-            Ok(None)
-        }
-    }
+    runtime.block_on(unless_stopped(&context.run.cancel, probe))
 }

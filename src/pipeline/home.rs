@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::ProfilePlace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::S3Url;
 use crate::store::hex;
@@ -27,6 +28,16 @@ pub struct StateSettings {
     pub base: PathBuf,
     /// Time to wait for another run of the same target.
     pub patience: Duration,
+}
+
+impl StateSettings {
+    /// Where the profile of a server is kept: beside what is remembered of targets.
+    pub fn server_profile(&self, bucket: &str) -> ProfilePlace {
+        ProfilePlace {
+            directory: self.base.join("servers"),
+            bucket: bucket.to_owned(),
+        }
+    }
 }
 
 /// The directory of one target, locked for as long as this exists: the kernel lets go of the lock when the process ends,

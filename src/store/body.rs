@@ -75,6 +75,12 @@ pub enum Body {
     File(Arc<FileRange>),
 }
 
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
 impl From<FileRange> for Body {
     fn from(range: FileRange) -> Self {
         Self::File(Arc::new(range))

@@ -6,63 +6,55 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
-
+use super::capabilities::{Capabilities, KnownServer, Proven, ServerKind};
 use super::direct::DirectStore;
 use super::http::Pool;
 use super::null::NullStore;
 use super::resolved::Resolved;
 use super::sdk::SdkStore;
-use super::{Gate, ObjectStore, Pace};
+use super::{Gate, ObjectStore, Pace, ServerProfile};
 use crate::config::{Attention, Engine, StoreSettings, TransferSettings};
 use crate::error::Result;
 use crate::timing::{RequestTimer, RequestTimes};
-
-/// Which server answers, as far as its behaviour is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ServerKind {
-    /// Amazon S3.
-    Aws,
-    /// MinIO, or a fork that calls itself so.
-    Minio,
-    /// s3haul's own.
-    Embedded,
-    /// Any other.
-    Unknown,
-}
-
-impl ServerKind {
-    /// True when it is known to check what it stores against the checksum that was sent, to honour
-    /// `If-None-Match`, and to give the MD5 of unencrypted content as ETag of a single PUT.
-    pub fn is_trusted(self) -> bool {
-        self != Self::Unknown
-    }
-
-    pub(super) fn from_header(server: &str) -> Self {
-        if server.starts_with("MinIO") {
-            Self::Minio
-        } else if server.starts_with("AmazonS3") {
-            Self::Aws
-        } else if server.starts_with("s3haul") {
-            Self::Embedded
-        } else {
-            Self::Unknown
-        }
-    }
-}
 
 /// What all stores of a process share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) connections_opened: AtomicU64,
-    pub(super) server: OnceLock<ServerKind>,
+    /// By its first answer that gives a name, or by another process's word.
+    server: OnceLock<KnownServer>,
+    /// The name that it gave.
+    name: OnceLock<String>,
+    /// What was found out about it before.
+    proven: Proven,
     pub(super) gate: Option<Arc<dyn Gate>>,
     /// It said no to a checksum that comes behind a body.
     pub(super) refuses_trailers: AtomicBool,
     /// Where requests say what they waited for, if anybody wants to know.
     pub(super) timer: Option<RequestTimer>,
+}
+
+impl Shared {
+    /// True when the server has not given its name yet.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.server.get().is_none()
+    }
+
+    /// The first name decides; who comes second finds the same.
+    pub(super) fn met(&self, name: &str) {
+        let _ = self.name.set(name.to_owned());
+        let _ = self.server.set(self.proven.known(name));
+    }
+
+    /// What is known of the server by now.
+    pub(super) fn known(&self) -> KnownServer {
+        self.server
+            .get()
+            .copied()
+            .unwrap_or_else(|| self.proven.nameless())
+    }
 }
 
 /// See the module.
@@ -77,7 +69,8 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Finds endpoint, region and credentials. Sends nothing to the server itself. All bodies pass `gate`.
+    /// Finds endpoint, region and credentials, and what is known of the server there from the place that `settings` name
+    /// for that. Sends nothing to the server itself. All bodies pass `gate`.
     ///
     /// # Errors
     /// A profile, endpoint or certificate file that cannot be used; no credentials.
@@ -87,12 +80,17 @@ impl Connector {
         gate: Option<Arc<dyn Gate>>,
     ) -> Result<Self> {
         let resolved = Resolved::new(settings).await?;
+        let profile = settings.server_profile.as_ref();
+        let profile =
+            profile.and_then(|place| ServerProfile::load(place, &resolved.endpoint(), SystemTime::now()));
+        let proven = profile.map(|profile| profile.proven(transfer.checksum));
         Ok(Self {
             engine: settings.engine,
             signs_payload: resolved.signs_payload(settings.payload_signing),
             resolved: Arc::new(resolved),
             shared: Arc::new(Shared {
                 gate,
+                proven: proven.unwrap_or_default(),
                 timer: (transfer.attention >= Attention::Requests).then(RequestTimer::default),
                 ..Shared::default()
             }),
@@ -106,20 +104,15 @@ impl Connector {
     pub fn open(&self, bucket: &str, max_connections: usize) -> Arc<dyn ObjectStore> {
         if self.engine == Engine::Null {
             // Everything is summed that would be for a server that is known.
-            let _ = self.shared.server.set(ServerKind::Embedded);
+            let known = KnownServer::of_kind(ServerKind::Embedded);
+            let _ = self.shared.server.set(known);
             return Arc::new(NullStore);
         }
         let limits = self.transfer.retry;
         let pool = Pool::new(self.resolved.tls.clone(), max_connections, self.shared.clone());
         let way = (&pool, self.signs_payload);
         let sdk = || SdkStore::new(&self.resolved, &self.shared, limits, bucket, way);
-        let wanted = match self.engine {
-            Engine::Sdk | Engine::Null => false,
-            Engine::Direct => true,
-            // Amazon S3 itself could not be tried.
-            Engine::Auto => !self.resolved.is_aws,
-        };
-        if wanted {
+        if self.wants_direct() {
             let direct = DirectStore::new(sdk(), &self.resolved, &self.shared, limits, bucket, way);
             if let Some(direct) = direct {
                 return Arc::new(direct);
@@ -150,15 +143,71 @@ impl Connector {
 
     /// The server, known after its first answer.
     pub fn server(&self) -> ServerKind {
-        if self.resolved.is_aws {
-            return ServerKind::Aws;
-        }
-        self.shared.server.get().copied().unwrap_or(ServerKind::Unknown)
+        self.known().kind
     }
 
-    /// Takes another process's word for the server's kind.
-    pub(crate) fn assume_server(&self, server: ServerKind) {
+    /// What may be expected of the server, known after its first answer.
+    pub fn capabilities(&self) -> Capabilities {
+        self.known().capabilities
+    }
+
+    /// The server's kind and what may be expected of it, known after its first answer.
+    pub fn known(&self) -> KnownServer {
+        if self.resolved.is_aws {
+            return KnownServer::of_kind(ServerKind::Aws);
+        }
+        self.shared.known()
+    }
+
+    /// What the server calls itself, known after its first answer; none when it gives no name.
+    pub fn server_name(&self) -> Option<&str> {
+        self.shared.name.get().map(String::as_str)
+    }
+
+    /// Takes another process's word for the server.
+    pub(crate) fn assume_server(&self, server: KnownServer) {
         let _ = self.shared.server.set(server);
+    }
+
+    /// The same server and credentials, with this expected of the server whatever it is.
+    pub(crate) fn expecting(&self, capabilities: Capabilities) -> Self {
+        let shared = Shared {
+            gate: self.shared.gate.clone(),
+            ..Shared::default()
+        };
+        let kind = self.server();
+        let _ = shared.server.set(KnownServer { kind, capabilities });
+        Self {
+            shared: Arc::new(shared),
+            ..self.clone()
+        }
+    }
+
+    /// Where the requests for `bucket` go, and whether the bucket is in the path; none when only the SDK knows.
+    pub fn address_of(&self, bucket: &str) -> Option<(String, bool)> {
+        let endpoint = self.resolved.endpoint_of(bucket)?;
+        let url = endpoint.url();
+        let is_in_path = url.trim_end_matches('/').ends_with(&format!("/{bucket}"));
+        Some((url.to_owned(), is_in_path))
+    }
+
+    fn wants_direct(&self) -> bool {
+        match self.engine {
+            Engine::Sdk | Engine::Null => false,
+            Engine::Direct => true,
+            // Amazon S3 itself could not be tried.
+            Engine::Auto => !self.resolved.is_aws,
+        }
+    }
+
+    /// Whether the checksum of a file may come behind it, as far as that is for these settings to say.
+    pub fn can_send_trailers(&self) -> bool {
+        self.wants_direct() && !self.signs_payload && self.resolved.credentials.is_some()
+    }
+
+    /// Whether the server said no to a checksum behind a body.
+    pub(crate) fn was_refused_trailers(&self) -> bool {
+        self.shared.refuses_trailers.load(Ordering::Relaxed)
     }
 
     /// The address as people know it.

@@ -61,6 +61,15 @@ impl Payload {
         }
     }
 
+    /// With these sums, whatever the bytes are: for who wants to see what a server does with what does not match.
+    #[must_use]
+    pub(crate) fn claiming(self, sums: Sums) -> Self {
+        Self {
+            found: Arc::new(OnceLock::from(sums)),
+            ..self
+        }
+    }
+
     /// Fails with [`FileChanged`] when the bytes with these sums are not what is to be sent.
     pub(super) fn ensure(only: Option<&Checksum>, found: &Sums) -> io::Result<()> {
         match only {

@@ -78,7 +78,7 @@ pub fn child_main(mut input: impl BufRead, output: impl Write + Send + 'static) 
         }
     };
     let connector = clients.connector().clone();
-    say(&output, &FromChild::Ready(connector.server()));
+    say(&output, &FromChild::Ready(connector.known()));
     let (senders, steps): (Vec<_>, _) = (0..init.threads.max(1))
         .map(|_| async_channel::unbounded())
         .unzip();

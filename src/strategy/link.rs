@@ -14,14 +14,14 @@ use tokio::sync::oneshot;
 use super::evidence::ChildUsage;
 use super::protocol::{FromChild, HEARTBEAT, Refusal, ToChild};
 use crate::event::{Event, Failure, FailureKind};
-use crate::store::{Gate, ServerKind};
+use crate::store::{Gate, KnownServer};
 use crate::transfer::{EventSender, Step, StepDone, StepError, Steps};
 
 /// A child that misses this many heartbeats in a row is stopped or stuck, and is killed.
 const MISSED_HEARTBEATS: u32 = 10;
 
 /// The server that a child found, or why it cannot work.
-pub(super) type Readiness = Result<ServerKind, Refusal>;
+pub(super) type Readiness = Result<KnownServer, Refusal>;
 
 type Answer = Result<StepDone, StepError>;
 /// Who waits for which answer; none when the child is gone.

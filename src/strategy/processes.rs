@@ -18,7 +18,7 @@ use super::protocol::{Contact, Init, ToChild};
 use super::{Choice, Strategy, StrategyContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::WorkerId;
-use crate::store::ServerKind;
+use crate::store::KnownServer;
 use crate::transfer::drive;
 use crate::units::ByteSize;
 
@@ -187,7 +187,7 @@ impl Child {
         })
     }
 
-    fn wait_until_ready(&self, context: &StrategyContext) -> Result<ServerKind> {
+    fn wait_until_ready(&self, context: &StrategyContext) -> Result<KnownServer> {
         use mpsc::RecvTimeoutError as Trouble;
         loop {
             return match self.ready.recv_timeout(Duration::from_millis(100)) {

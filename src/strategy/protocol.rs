@@ -8,7 +8,7 @@ use super::evidence::ChildUsage;
 use crate::config::{BucketPolicy, Config};
 use crate::error::ErrorKind;
 use crate::event::RetryNotice;
-use crate::store::ServerKind;
+use crate::store::KnownServer;
 use crate::transfer::{Step, StepDone, StepError};
 
 /// How often a child says that it lives.
@@ -36,7 +36,7 @@ pub(super) enum Contact {
     /// Check server, credentials and bucket before anything else.
     First(BucketPolicy),
     /// They are good, and this is the server.
-    Made(ServerKind),
+    Made(KnownServer),
 }
 
 /// Why a child cannot work: an [`crate::error::Error`] that can travel.
@@ -66,7 +66,7 @@ pub(super) enum ToChild {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum FromChild {
     /// It has what it needs, and this is the server.
-    Ready(ServerKind),
+    Ready(KnownServer),
     /// It cannot work at all. The last line.
     Refused(Refusal),
     Done {

@@ -154,7 +154,7 @@ impl LocalSteps {
         };
         let is_same = md5_of(&range).await? == md5;
         // Servers that nobody knows, and those that encrypt, may have ETags that look like an MD5 and are none.
-        let proves = is_same || (self.shared.connector.server().is_trusted() && !head.opaque_etag);
+        let proves = is_same || (self.shared.connector.capabilities().md5_etags && !head.opaque_etag);
         Ok(proves.then_some(is_same))
     }
 

@@ -62,16 +62,16 @@ impl LocalSteps {
     pub(super) async fn put(&self, object: &ObjectSpec, at_once: bool) -> Result<StepDone, StepError> {
         let (body, identity, _held) = self.whole_body(object, at_once).await?;
         self.work_on(&body)?;
-        let is_trusted = self.shared.connector.server().is_trusted();
+        let capabilities = self.shared.connector.capabilities();
         let request = PutObject {
             key: object.key.clone(),
             payload: Payload::new(body, self.shared.settings.checksum)
-                .with_md5(is_trusted)
+                .with_md5(capabilities.md5_etags)
                 .only(object.expected().cloned()),
             properties: self.shared.properties(object, identity.as_ref()),
             if_none_match: self.shared.settings.if_none_match,
         };
-        if !is_trusted {
+        if !capabilities.honours_conditions {
             self.refuse_existing(&object.key).await?;
         }
         let expected = || {
@@ -179,7 +179,11 @@ impl LocalSteps {
         identity: Option<FileIdentity>,
     ) -> Result<StepDone, StepError> {
         expected
-            .verify(self.store.as_ref(), &stored, self.shared.verify_mode())
+            .verify(
+                self.store.as_ref(),
+                &stored,
+                self.shared.verify_mode(!expected.part_lengths.is_empty()),
+            )
             .await?;
         Ok(StepDone::Stored(Done {
             etag: stored.etag,
@@ -317,7 +321,7 @@ impl LocalSteps {
             parts: parts.into_iter().map(|done| done.part).collect(),
             checksum: checksum.clone(),
             size_bytes,
-            strict_etag: self.shared.connector.server().is_trusted(),
+            strict_etag: self.shared.connector.capabilities().composed_etags,
             if_none_match: self.shared.settings.if_none_match,
         };
         let expected = Expected {

@@ -105,11 +105,17 @@ impl TransferShared {
         &self.own_outputs
     }
 
-    pub(super) fn verify_mode(&self) -> VerifyMode {
-        match self.settings.verify {
-            VerifyMode::Auto if self.connector.server().is_trusted() => VerifyMode::None,
-            VerifyMode::Auto => VerifyMode::Head,
-            mode => mode,
+    /// What is checked afterwards, of an object in one piece or of parts: an answer for these proves something only where
+    /// its ETag is made of theirs.
+    pub(super) fn verify_mode(&self, is_of_parts: bool) -> VerifyMode {
+        if self.settings.verify != VerifyMode::Auto {
+            return self.settings.verify;
+        }
+        let capabilities = self.connector.capabilities();
+        if capabilities.verifies_checksums && (capabilities.composed_etags || !is_of_parts) {
+            VerifyMode::None
+        } else {
+            VerifyMode::Head
         }
     }
 

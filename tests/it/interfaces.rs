@@ -6,7 +6,7 @@ use crate::env::{Server, Tree, binary, bucket, random, run};
 
 #[test]
 fn the_help_is_as_recorded() {
-    for command in ["", "cp", "ls", "mb", "serve", "bench", "demo"] {
+    for command in ["", "cp", "doctor", "ls", "mb", "serve", "bench", "demo"] {
         let mut arguments: Vec<&str> = Vec::new();
         if !command.is_empty() {
             arguments.push(command);

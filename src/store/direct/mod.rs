@@ -100,7 +100,7 @@ impl DirectStore {
     /// Whether a body goes with its checksum behind it: from a file, to a server that is known to look there. What
     /// one that does not would store is not what was meant.
     fn takes_trailer(&self, body: &Body) -> bool {
-        let known = self.shared.server.get().is_some_and(|server| server.is_trusted());
+        let known = self.shared.known().capabilities.reads_trailers;
         matches!(body, Body::File(range) if range.length > 0)
             && known
             && !self.signs_payload

@@ -90,8 +90,9 @@ impl TrailerBody {
         };
         let sums = summing.finish();
         Payload::ensure(self.only.as_ref(), &sums)?;
+        // What the bytes are for a later try, they were for the first: the server is to refuse others.
+        let sums = self.found.get_or_init(|| sums);
         let tail = format!("\r\n0\r\n{}:{}\r\n\r\n", self.name, sums.checksum.value);
-        let _ = self.found.set(sums);
         Ok(Some(tail.into()))
     }
 }

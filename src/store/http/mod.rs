@@ -17,7 +17,6 @@ use std::time::Instant;
 
 use http::{HeaderMap, Request, Response};
 
-use super::connector::ServerKind;
 use super::{StoreError, StoreErrorKind, StoreResult};
 use crate::error::chain;
 
@@ -78,12 +77,11 @@ impl Pool {
         if let (Some(timer), Some(sent)) = (&self.shared.timer, sent) {
             timer.answered(sent.elapsed());
         }
-        if self.shared.server.get().is_none()
+        if self.shared.is_stranger()
             && let Some(server) = response.headers().get(http::header::SERVER)
             && let Ok(server) = server.to_str()
         {
-            // The first answer decides; who comes second finds the same.
-            let _ = self.shared.server.set(ServerKind::from_header(server));
+            self.shared.met(server);
         }
         Ok(response.map(|incoming| AnswerBody::new(incoming, lease)))
     }
