@@ -5,16 +5,19 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::contents::Inventory;
 use super::draft::Way;
 use super::hashing::read_file;
+use super::layout::DATA;
 use super::manifest::{Entry, ManifestError, ManifestReader, ManifestWriter};
 use super::paths::local_path;
 use super::repository::{FromStart, Repository};
 use super::survey::wanted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Outcome, SkipReason};
-use crate::pipeline::{Effect, Monitor, Silent, Wanted, Work, run_work};
-use crate::store::hex;
+use crate::pipeline::{Effect, Monitor, Silent, UploadRequest, Wanted, Work, run_work};
+use crate::report::Ending;
+use crate::store::{StoreErrorKind, hex};
 
 /// How often a content that has not arrived is sent from another file that has it.
 const ROUNDS: usize = 3;
@@ -99,13 +102,35 @@ impl Arrivals<'_> {
     /// The server cannot be asked.
     pub(super) fn look_at_found(&mut self, repository: &Repository) -> Result<()> {
         for (key, size_bytes) in std::mem::take(&mut self.found_there) {
-            let head = repository.ask(1, async |store| store.head_object(&key).await)?;
-            if head.size_bytes != size_bytes {
-                let is = head.size_bytes;
-                let why = format!(
+            let is = repository.ask(1, async |store| match store.head_object(&key).await {
+                Err(error) if error.kind == StoreErrorKind::NoSuchKey => Ok(None),
+                head => head.map(|head| Some(head.size_bytes)),
+            })?;
+            let why = match is {
+                Some(is) if is == size_bytes => continue,
+                None => "it was stored, and is gone".to_owned(),
+                Some(is) => format!(
                     "what is stored at '{key}' is damaged: it has {is} bytes and not {size_bytes}; once it is removed, the next run stores it again"
-                );
-                self.miss(&key, "", why);
+                ),
+            };
+            self.miss(&key, "", why);
+        }
+        Ok(())
+    }
+
+    /// Looks at all that is stored anew: of the contents of `draft`, what is not there has not arrived.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or the draft cannot be read.
+    pub(super) fn miss_what_is_gone(&mut self, draft: &File, repository: &Repository) -> Result<()> {
+        let prefix = repository.prefix();
+        let mut inventory = Inventory::new(&prefix, repository.listing(DATA));
+        for content in contents(draft, &prefix)? {
+            let (key, entry) = content?;
+            if let Some((digest, size_bytes)) = entry.content()
+                && !inventory.has(&digest, size_bytes)?
+            {
+                self.miss(&key, "", "a prune elsewhere has removed it".to_owned());
             }
         }
         Ok(())
@@ -148,15 +173,28 @@ pub(super) fn deliver_again(arrivals: &mut Arrivals<'_>, draft: &File, way: &Way
         let keys: Vec<String> = carriers.iter().map(|(key, _)| key.clone()).collect();
         let entries = carriers.into_iter().map(|(_, wanted)| wanted);
         let (repository, mut silent) = (way.repository, Silent);
+        // What is left is little, and all that was done depends on it.
+        let upload = UploadRequest {
+            deadline: None,
+            ..way.upload.clone()
+        };
         let mut round = Arrivals::new(&mut silent);
-        run_work(
+        let run = run_work(
             Work::Entries(Box::new(entries)),
             Effect::Apply,
             &repository.connector,
-            way.upload,
+            &upload,
             &repository.cancel,
             &mut round,
         )?;
+        match run.ending {
+            Ending::Finished | Ending::OutOfTime => {}
+            Ending::Cancelled => {
+                let message = "stopped before there was a snapshot";
+                return Err(Error::new(ErrorKind::Interrupted, message));
+            }
+            Ending::Fatal { cause } => return Err(Error::new(ErrorKind::Server, cause.message)),
+        }
         round.ensure_complete(keys.len() as u64)?;
         round.look_at_found(repository)?;
         for key in keys {

@@ -1,16 +1,20 @@
 //! What a job has stored: for a status.
 
-use super::layout::{DATA, hash_of_key};
+use jiff::Timestamp;
+
+use super::layout::{DATA, SnapshotId, hash_of_key};
 use super::manifest::Totals;
-use super::repository::{Repository, Snapshot};
+use super::repository::{Repository, Which, resolve};
 use crate::error::{ErrorKind, Result};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// Snapshots that are there.
-    pub snapshots: Vec<Snapshot>,
-    /// What is in the last of them; none when there is none, or when it cannot be read.
+    pub snapshots: u64,
+    /// The last of them.
+    pub latest: Option<SnapshotId>,
+    /// What is in that; none when it cannot be read.
     pub last: Option<Totals>,
     /// Contents that are stored, and their bytes.
     pub stored: (u64, u64),
@@ -20,9 +24,10 @@ pub struct Census {
 ///
 /// # Errors
 /// It cannot be listed.
-pub fn census(repository: &Repository) -> Result<Census> {
+pub fn census(repository: &Repository, now: Timestamp) -> Result<Census> {
     let snapshots = repository.snapshots()?;
-    let last = match snapshots.last().map(|last| repository.manifest(last)).transpose() {
+    let latest = resolve(&snapshots, &Which::Latest, now).ok();
+    let last = match latest.map(|latest| repository.manifest(latest)).transpose() {
         Err(error) if error.kind() == ErrorKind::Damaged => None,
         last => last?.map(|manifest| manifest.totals()),
     };
@@ -35,7 +40,8 @@ pub fn census(repository: &Repository) -> Result<Census> {
         }
     }
     Ok(Census {
-        snapshots,
+        snapshots: snapshots.len() as u64,
+        latest: latest.map(|latest| latest.id.clone()),
         last,
         stored,
     })

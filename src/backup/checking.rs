@@ -2,11 +2,13 @@
 //! should be.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 
+use super::contents::Contents;
 use super::hashing::Digest;
 use super::layout::{DATA, SnapshotId, data_key, hash_of_key};
 use super::repository::{Repository, Snapshot, read_object};
@@ -80,6 +82,8 @@ pub struct Checked {
     pub damaged: Vec<(SnapshotId, String)>,
     /// Objects that are not what they should be, in the order of their keys.
     pub differences: Vec<Difference>,
+    /// The time was up before all of the share was read.
+    pub is_cut: bool,
 }
 
 impl Checked {
@@ -100,7 +104,12 @@ struct Need {
 ///
 /// # Errors
 /// The server cannot be asked. What is wrong with what is stored is in the outcome.
-pub fn check(repository: &Repository, snapshots: &[Snapshot], share: Option<Share>) -> Result<Checked> {
+pub fn check(
+    repository: &Repository,
+    snapshots: &[Snapshot],
+    share: Option<Share>,
+    deadline: Option<Instant>,
+) -> Result<Checked> {
     let mut checked = Checked::default();
     let mut needs = needs(repository, snapshots, &mut checked)?;
     let mut flaws = look(repository, &mut needs)?;
@@ -110,9 +119,11 @@ pub fn check(repository: &Repository, snapshots: &[Snapshot], share: Option<Shar
         let read = needs
             .iter()
             .filter(|need| need.is_there && share.has(&need.digest));
-        let read: Vec<&Need> = read.collect();
-        checked.read = (read.len() as u64, read.iter().map(|need| need.size_bytes).sum());
-        read_all(repository, &read, &mut flaws)?;
+        let wanted: Vec<&Need> = read.collect();
+        let count = read_all(repository, &wanted, &mut flaws, deadline)?;
+        checked.is_cut = count < wanted.len();
+        let bytes = wanted[..count].iter().map(|need| need.size_bytes).sum();
+        checked.read = (count as u64, bytes);
     }
     checked.differences = touched(repository, snapshots, flaws, &checked.damaged)?;
     Ok(checked)
@@ -120,7 +131,7 @@ pub fn check(repository: &Repository, snapshots: &[Snapshot], share: Option<Shar
 
 /// All contents that the snapshots name, by their hash.
 fn needs(repository: &Repository, snapshots: &[Snapshot], checked: &mut Checked) -> Result<Vec<Need>> {
-    let mut needs: Vec<Need> = Vec::new();
+    let (mut needs, mut seen) = (Vec::<Need>::new(), Contents::new());
     for snapshot in snapshots {
         let manifest = match repository.manifest(snapshot) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
@@ -132,7 +143,9 @@ fn needs(repository: &Repository, snapshots: &[Snapshot], checked: &mut Checked)
         };
         checked.snapshots += 1;
         for entry in manifest.entries()? {
-            if let Some((digest, size_bytes)) = entry?.content() {
+            if let Some((digest, size_bytes)) = entry?.content()
+                && seen.insert(&digest, size_bytes)
+            {
                 needs.push(Need {
                     digest,
                     size_bytes,
@@ -140,10 +153,8 @@ fn needs(repository: &Repository, snapshots: &[Snapshot], checked: &mut Checked)
                 });
             }
         }
-        // After each, so that memory grows with contents and not with entries.
-        needs.sort_unstable_by_key(|need| (need.digest, need.size_bytes));
-        needs.dedup_by_key(|need| (need.digest, need.size_bytes));
     }
+    needs.sort_unstable_by_key(|need| (need.digest, need.size_bytes));
     Ok(needs)
 }
 
@@ -169,32 +180,35 @@ fn look(repository: &Repository, needs: &mut [Need]) -> Result<BTreeMap<Digest, 
     Ok(flaws)
 }
 
-/// Reads contents and compares them with their hashes.
-fn read_all(repository: &Repository, needs: &[&Need], flaws: &mut BTreeMap<Digest, Flaw>) -> Result<()> {
+/// Reads contents and compares them with their hashes, until the time is up. Returns how many were read.
+fn read_all(
+    repository: &Repository,
+    needs: &[&Need],
+    flaws: &mut BTreeMap<Digest, Flaw>,
+    deadline: Option<Instant>,
+) -> Result<usize> {
     let prefix = repository.prefix();
     let found = Mutex::new(Vec::new());
+    let mut count = 0;
     for lot in needs.chunks(LOT) {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break;
+        }
+        count += lot.len();
         repository.ask(IN_FLIGHT, async |store| {
             let mut reads = stream::iter(lot)
                 .map(|need| read_one(store, &prefix, need))
                 .buffer_unordered(IN_FLIGHT);
             while let Some(outcome) = reads.next().await {
                 if let Some(flaw) = outcome? {
-                    found
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .push(flaw);
+                    found.lock().unwrap_or_else(PoisonError::into_inner).push(flaw);
                 }
             }
             Ok(())
         })?;
     }
-    flaws.extend(
-        found
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner),
-    );
-    Ok(())
+    flaws.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
+    Ok(count)
 }
 
 /// Reads one. What is wrong with it is no error: the others are read all the same.

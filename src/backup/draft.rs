@@ -51,16 +51,15 @@ impl Draft {
         Error::new(ErrorKind::Configuration, message).with_source(error)
     }
 
-    /// Ends the manifest. Contents that have not arrived are sent from other files that have them; where that does not help,
+    /// Ends the manifest.
+    pub(super) fn finish(&self, manifest: ManifestWriter<File>) -> Result<File> {
+        let finished = manifest.finish().map_err(|error| self.unwritable(error));
+        finished.map(|(file, _)| file)
+    }
+
+    /// Contents that have not arrived are sent from other files that have them; where that does not help,
     /// it is written anew with the reason. Returns the names of the files that it is written for.
-    pub(super) fn end(
-        &self,
-        manifest: ManifestWriter<File>,
-        arrivals: &mut Arrivals<'_>,
-        way: &Way<'_>,
-    ) -> Result<Vec<String>> {
-        let unwritable = |error| self.unwritable(error);
-        let (file, _) = manifest.finish().map_err(unwritable)?;
+    pub(super) fn end(&self, file: File, arrivals: &mut Arrivals<'_>, way: &Way<'_>) -> Result<Vec<String>> {
         if !arrivals.missing.is_empty() {
             deliver_again(arrivals, &file, way)?;
         }
@@ -72,7 +71,7 @@ impl Draft {
             header: self.header.clone(),
         };
         let without = mend(&file, mended.begin()?, arrivals, &way.repository.prefix())?;
-        fs::rename(&mended.path, &self.path).map_err(unwritable)?;
+        fs::rename(&mended.path, &self.path).map_err(|error| self.unwritable(error))?;
         Ok(without)
     }
 

@@ -1,10 +1,10 @@
 //! Snapshots that are not kept are forgotten: their manifests go. What only they named stays until a prune.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::Zoned;
 use tokio_util::sync::CancellationToken;
 
 use super::layout::SnapshotId;
+use super::leases::forget_runs;
 use super::repository::Repository;
 use super::retention::Keep;
 use super::run::BACKUP;
@@ -37,7 +37,7 @@ pub fn refuse_nothing(keep: &Keep) -> Result<()> {
     ))
 }
 
-/// Forgets the snapshots that `keep` does not keep at `now`. The oldest go first, so that what is left when it is stopped is
+/// Forgets the snapshots that `keep` does not keep at `now`, whose time zone says when days begin. The oldest go first, so that what is left when it is stopped is
 /// what a later one would leave.
 ///
 /// # Errors
@@ -46,7 +46,7 @@ pub fn refuse_nothing(keep: &Keep) -> Result<()> {
 pub fn forget(
     repository: &Repository,
     keep: &Keep,
-    (effect, now): (Effect, Timestamp),
+    (effect, now): (Effect, &Zoned),
     state: &StateSettings,
     cancel: &CancellationToken,
 ) -> Result<Forgotten> {
@@ -58,7 +58,7 @@ pub fn forget(
         .into_iter()
         .map(|snapshot| snapshot.id)
         .collect();
-    let kept = keep.of(&ids, &TimeZone::system(), now);
+    let kept = keep.of(&ids, now);
     let (kept, mut forgotten): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| kept.contains(id));
     let mut failures = Vec::new();
     if effect == Effect::Apply {
@@ -73,6 +73,7 @@ pub fn forget(
             }
         }
         forgotten.retain(|id| failures.iter().all(|(failed, _)| failed != id));
+        forget_runs(repository, &forgotten)?;
     }
     Ok(Forgotten {
         kept,

@@ -33,6 +33,8 @@ pub(super) struct Surveyed {
     pub(super) manifest: Option<ManifestWriter<File>>,
     /// The sources came to their end.
     pub(super) is_complete: bool,
+    /// It was looked for each content whether it is stored.
+    pub(super) has_looked: bool,
     /// What ended it before.
     pub(super) trouble: Option<Error>,
     /// What is wrong with what is remembered, for people.

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::hashing::Digest;
@@ -57,6 +57,9 @@ pub(super) fn digest_of(text: &str) -> Option<Digest> {
 #[serde(try_from = "String", into = "String")]
 pub struct SnapshotId(String);
 
+/// A clock that is ahead by more is wrong.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
 /// The form of the time in an id.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 
@@ -76,6 +79,11 @@ impl SnapshotId {
         parsed
             .and_then(|time| time.to_zoned(TimeZone::UTC).ok())
             .map_or(Timestamp::UNIX_EPOCH, |time| time.timestamp())
+    }
+
+    /// Whether it is of a time that has not come at `now`: whoever made it had a wrong clock, or wants others to go.
+    pub fn is_of_future(&self, now: Timestamp) -> bool {
+        self.time().duration_since(now) > AHEAD
     }
 
     /// Key of its manifest, below `prefix`.

@@ -3,27 +3,35 @@
 //!
 //! A backup relies on contents that it finds stored; a prune removes contents that no manifest names. Whoever begins puts an
 //! object of its own first and then looks for those of the other kind (as in Dekker's algorithm; S3 shows a listing what was
-//! put before it). So at least one of two sees the other. All ages are by the server's clock. A backup needs no right to
-//! delete: what it put counts no more when its manifest is there, or when it is old; a prune removes it.
+//! put before it). So at least one of two sees the other. All ages are by the server's clock.
+//!
+//! A backup needs no right to delete: what it put counts no more when it says so, when its manifest is there, or when a prune
+//! has found it too old. That prune removes it before it looks at anything, and the backup looks before and after it sends its
+//! manifest whether its own is still there: a machine that slept for a weekend knows by that what it has missed.
 
 use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::thread;
 use std::time::{Duration, SystemTime};
-
-use sha2::{Digest as _, Sha256};
 
 use super::layout::{PRUNING, RUNNING, SnapshotId};
 use super::repository::Repository;
 use crate::config::ChecksumAlgorithm;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mirror::host_name;
 use crate::pipeline::{Home, open_store};
-use crate::store::{Body, ListedObject, ObjectProperties, Payload, PutObject, hex};
+use crate::store::{Body, ListedObject, MAX_DELETED, ObjectProperties, Payload, PutObject, StoreErrorKind};
 
 /// A prune that goes on for longer has died: it stops itself long before.
 const PRUNE_COUNTS_FOR: Duration = Duration::from_hours(24);
-
 /// Time that the end of something may take.
 const END_LIMIT: Duration = Duration::from_secs(2);
+/// What an object has in it whose owner has ended and may not remove it.
+const OVER: &[u8] = b"over\n";
+/// What somebody had asked the server for who was killed so shortly ago may still be done by it.
+const FRESH: Duration = Duration::from_mins(1);
+/// By then it has been.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 /// An object that says that something goes on.
 pub(super) struct Lease {
@@ -33,38 +41,52 @@ pub(super) struct Lease {
     pub(super) begun: SystemTime,
 }
 
-/// What names the owner of a lease: who has the lock of this directory has ended what others had begun from it.
-fn owner(home: &Home) -> String {
-    let place = format!("{}\0{}", host_name(), home.directory().display());
-    hex(&Sha256::digest(place)[..8])
+/// What names the owner of leases: whoever has the lock of this directory has it to himself, and what others had begun from
+/// it is over.
+fn owner(home: &Home) -> Result<String> {
+    let path = home.directory().join("owner");
+    let unusable = |error: io::Error| {
+        let message = format!("'{}' cannot be used", path.display());
+        Error::new(ErrorKind::Configuration, message).with_source(error)
+    };
+    let is_one = |text: &String| text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    match fs::read_to_string(&path) {
+        Ok(text) if is_one(&text) => return Ok(text),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
+        _ => {}
+    }
+    let fresh = format!("{:016x}", fastrand::u64(..));
+    fs::write(&path, &fresh).map_err(unusable)?;
+    Ok(fresh)
+}
+
+/// The snapshot and the owner that a lease of a run names.
+fn run_of(key: &str) -> Option<(&str, &str)> {
+    key.rsplit('/').next()?.rsplit_once('-')
+}
+
+/// Whether its owner has said that it goes on no more.
+fn is_over(object: &ListedObject) -> bool {
+    object.size_bytes > 0
 }
 
 impl Lease {
     fn put(repository: &Repository, directory: &str, name: &str) -> Result<Self> {
         let key = format!("{}{directory}{name}", repository.prefix());
-        let request = PutObject {
-            key: key.clone(),
-            payload: Payload::new(Body::from(Vec::new()), ChecksumAlgorithm::Crc64Nvme),
-            properties: ObjectProperties::default(),
-            if_none_match: false,
-        };
-        repository.ask(1, async |store| store.put_object(&request).await)?;
-        let listed = repository.listing(directory).find(|object| match object {
-            Ok(object) => object.key == key,
-            Err(_) => true,
-        });
-        let begun = listed.transpose()?.and_then(|object| object.last_modified);
-        match begun {
-            Some(begun) => Ok(Self {
-                key: Some(key),
-                begun,
-            }),
-            None => Err(Error::new(
-                ErrorKind::Server,
-                format!("the server does not list '{key}', which was put just now, with its time"),
-            )
-            .with_hint("backups and prunes of one target could not keep out of each other's way")),
-        }
+        let request = request(&key, b"", repository.checksum);
+        let head = repository.ask(1, async |store| {
+            store.put_object(&request).await?;
+            store.head_object(&key).await
+        })?;
+        let begun = head.last_modified.ok_or_else(|| {
+            let message = format!("the server does not say when it took '{key}'");
+            Error::new(ErrorKind::Server, message)
+                .with_hint("backups and prunes of one target could not keep out of each other's way")
+        })?;
+        Ok(Self {
+            key: Some(key),
+            begun,
+        })
     }
 
     /// Says nothing to others: of who only looks.
@@ -80,89 +102,186 @@ impl Lease {
     /// # Errors
     /// [`ErrorKind::Locked`] when a prune goes on; it cannot be said.
     pub(super) fn of_run(repository: &Repository, home: &Home, id: &SnapshotId) -> Result<Self> {
-        let lease = Self::put(repository, RUNNING, &format!("{id}-{}", owner(home)))?;
-        let owner = owner(home);
+        let owner = owner(home)?;
+        let lease = Self::put(repository, RUNNING, &format!("{id}-{owner}"))?;
         for object in repository.listing(PRUNING) {
             let object = object?;
-            let is_young = lease.age_of(&object).is_none_or(|age| age < PRUNE_COUNTS_FOR);
-            if is_young && !object.key.ends_with(&owner) {
+            let age = lease.age_of(&object);
+            if is_over(&object) {
+                continue;
+            }
+            if object.key.ends_with(&owner) {
+                lease.let_settle(age);
+            } else if age.is_none_or(|age| age < PRUNE_COUNTS_FOR) {
                 lease.end(repository);
-                return Err(Error::new(
-                    ErrorKind::Locked,
-                    format!("a prune of {} goes on on another machine", repository.target),
-                )
-                .with_hint(format!(
-                    "wait until it has ended; if it was killed, run s3haul backup prune there again, or remove s3://{}/{}",
-                    repository.target.bucket, object.key
-                )));
+                return Err(prune_goes_on(repository, &object.key));
             }
         }
         Ok(lease)
     }
 
-    /// Says that a prune goes on.
+    /// Says that a prune goes on. Runs that have ended, and those that are older than `grace` and have no manifest, say
+    /// nothing any more then, as far as that can be removed.
     ///
     /// # Errors
-    /// [`ErrorKind::Locked`] when a run goes on that is younger than `grace` and has no manifest; it cannot be said.
-    pub(super) fn of_prune(
-        repository: &Repository,
-        home: &Home,
-        grace: Duration,
-    ) -> Result<(Self, Vec<String>)> {
-        let lease = Self::put(repository, PRUNING, &owner(home))?;
+    /// [`ErrorKind::Locked`] when a run goes on; it cannot be said.
+    pub(super) fn of_prune(repository: &Repository, home: &Home, grace: Duration) -> Result<Self> {
+        let owner = owner(home)?;
+        let lease = Self::put(repository, PRUNING, &owner)?;
+        let outcome = lease.overtake(repository, &owner, grace);
+        if outcome.is_err() {
+            lease.end(repository);
+        }
+        outcome.map(|()| lease)
+    }
+
+    /// Fails when a run goes on; removes what says that others do, before anything is looked at.
+    fn overtake(&self, repository: &Repository, owner: &str, grace: Duration) -> Result<()> {
         let running: Vec<ListedObject> = repository.listing(RUNNING).collect::<Result<_>>()?;
         // After those, so that what has ended meanwhile is seen to have.
-        let ended: HashSet<String> = repository
-            .snapshots()?
-            .into_iter()
-            .map(|snapshot| snapshot.id.to_string())
-            .collect();
-        let owner = owner(home);
+        let ended = ids(repository)?;
         for object in &running {
-            let name = object.key.rsplit('/').next().unwrap_or_default();
-            let is_over = name
-                .rsplit_once('-')
-                .is_some_and(|(id, of)| ended.contains(id) || of == owner);
-            let is_young = lease.age_of(object).is_none_or(|age| age < grace);
-            if !is_over && is_young {
-                lease.end(repository);
-                return Err(Error::new(
-                    ErrorKind::Locked,
-                    format!("a backup to {} has begun and not ended", repository.target),
-                )
-                .with_hint("wait until it has; one that was killed counts until it is older than --grace"));
+            let goes_on = |(id, _): &(&str, &str)| !is_over(object) && !ended.contains(*id);
+            let Some((id, of)) = run_of(&object.key).filter(goes_on) else {
+                continue;
+            };
+            let age = self.age_of(object);
+            if of == owner {
+                self.let_settle(age);
+            } else if age.is_none_or(|age| age < grace) {
+                let message = format!("backup {id} to {} has begun and not ended", repository.target);
+                return Err(Error::new(ErrorKind::Locked, message).with_hint(
+                    "wait until it has; one that was killed counts until it is older than --grace",
+                ));
             }
         }
-        Ok((lease, running.into_iter().map(|object| object.key).collect()))
+        let keys: Vec<String> = running.into_iter().map(|object| object.key).collect();
+        remove(repository, &keys)
+    }
+
+    /// Whether nobody has begun a run since this prune began: one that did not count this prune any more, because it slept.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub(super) fn is_alone(&self, repository: &Repository) -> Result<bool> {
+        let running: Vec<ListedObject> = repository.listing(RUNNING).collect::<Result<_>>()?;
+        if running.is_empty() {
+            return Ok(true);
+        }
+        let ended = ids(repository)?;
+        let has_ended = |object: &ListedObject| {
+            is_over(object) || run_of(&object.key).is_none_or(|(id, _)| ended.contains(id))
+        };
+        Ok(running.iter().all(has_ended))
+    }
+
+    /// Whether it is still there: no prune has found it too old.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub(super) fn is_there(&self, repository: &Repository) -> Result<bool> {
+        let Some(key) = &self.key else {
+            return Ok(true);
+        };
+        repository.ask(1, async |store| match store.head_object(key).await {
+            Err(error) if error.kind == StoreErrorKind::NoSuchKey => Ok(false),
+            outcome => outcome.map(|_| true),
+        })
+    }
+
+    /// Waits for what somebody had asked the server for who was killed that long ago.
+    fn let_settle(&self, age: Option<Duration>) {
+        if age.is_some_and(|age| age < FRESH) {
+            thread::sleep(SETTLED_AFTER);
+        }
     }
 
     /// How old an object is by the server's clock; none when the server does not tell.
     pub(super) fn age_of(&self, object: &ListedObject) -> Option<Duration> {
-        Some(
-            self.begun
-                .duration_since(object.last_modified?)
-                .unwrap_or_default(),
-        )
+        let age = self.begun.duration_since(object.last_modified?);
+        Some(age.unwrap_or_default())
     }
 
-    /// It goes on no more, also when it was stopped. Credentials without the right to delete leave it until it is old.
-    pub(super) fn end(&self, repository: &Repository) {
+    /// It goes on no more, also when it was stopped: it is removed, or says so, where credentials have no right to delete.
+    /// False when it can do neither; it counts until it is old then.
+    pub(super) fn end(&self, repository: &Repository) -> bool {
         let Some(key) = &self.key else {
-            return;
+            return true;
         };
         let place = (repository.target.bucket.as_str(), 1);
-        let removed = open_store(&repository.connector, repository.retry, place).map(|(host, store)| {
+        let over = request(key, OVER, repository.checksum);
+        let ended = open_store(&repository.connector, repository.retry, place).map(|(host, store)| {
             // The limit's clock is that of the runtime.
             let _on_host = host.runtime.enter();
-            let removal = tokio::time::timeout(END_LIMIT, store.delete_object(key));
-            host.runtime.block_on(removal)
+            let end = tokio::time::timeout(END_LIMIT, async {
+                match store.delete_object(key).await {
+                    Ok(()) => Ok(()),
+                    Err(_) => store.put_object(&over).await.map(|_| ()),
+                }
+            });
+            host.runtime.block_on(end)
         });
-        if !matches!(removed, Ok(Ok(Ok(())))) {
+        let is_ended = matches!(ended, Ok(Ok(Ok(()))));
+        if !is_ended {
             tracing::info!(
-                ?removed,
+                ?ended,
                 key,
                 "what says that something goes on stays until it is old"
             );
         }
+        is_ended
     }
+}
+
+fn request(key: &str, content: &'static [u8], checksum: ChecksumAlgorithm) -> PutObject {
+    PutObject {
+        key: key.to_owned(),
+        payload: Payload::new(Body::from(content.to_vec()), checksum),
+        properties: ObjectProperties::default(),
+        if_none_match: false,
+    }
+}
+
+fn prune_goes_on(repository: &Repository, key: &str) -> Error {
+    let message = format!("a prune of {} goes on on another machine", repository.target);
+    Error::new(ErrorKind::Locked, message).with_hint(format!(
+        "wait until it has ended; if it was killed, run s3haul backup prune there again, or remove s3://{}/{key}",
+        repository.target.bucket
+    ))
+}
+
+fn ids(repository: &Repository) -> Result<HashSet<String>> {
+    let snapshots = repository.snapshots()?;
+    Ok(snapshots
+        .into_iter()
+        .map(|snapshot| snapshot.id.to_string())
+        .collect())
+}
+
+/// Removes what says that runs go on which have ended, or have died.
+///
+/// # Errors
+/// One of them stays.
+fn remove(repository: &Repository, keys: &[String]) -> Result<()> {
+    for lot in keys.chunks(MAX_DELETED) {
+        let answers = repository.ask(1, async |store| store.delete_objects(lot).await)?;
+        if let Some(error) = answers.into_iter().find_map(std::result::Result::err) {
+            let message = "what says that runs go on which have ended cannot be removed";
+            return Err(Error::new(ErrorKind::Server, message).with_source(error));
+        }
+    }
+    Ok(())
+}
+
+/// Removes what says that the runs of these snapshots go on: they ended long ago, and their manifests, which say so, are gone.
+pub(super) fn forget_runs(repository: &Repository, forgotten: &[SnapshotId]) -> Result<()> {
+    let forgotten: HashSet<String> = forgotten.iter().map(SnapshotId::to_string).collect();
+    let mut keys = Vec::new();
+    for object in repository.listing(RUNNING) {
+        let key = object?.key;
+        if run_of(&key).is_some_and(|(id, _)| forgotten.contains(id)) {
+            keys.push(key);
+        }
+    }
+    remove(repository, &keys)
 }

@@ -11,6 +11,8 @@ mod contents;
 mod draft;
 mod entries;
 mod forgetting;
+#[cfg(fuzzing)]
+mod fuzz;
 mod ground;
 mod hashing;
 mod last_run;
@@ -27,6 +29,9 @@ mod retention;
 mod run;
 mod survey;
 mod wanted;
+
+#[cfg(fuzzing)]
+pub(crate) use fuzz::fuzz_manifest;
 
 pub use census::{Census, census};
 pub use checking::{Checked, Difference, Flaw, Share, check, share_of};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::contents::Contents;
-use super::layout::{DATA, RUNNING, hash_of_key};
+use super::layout::{DATA, hash_of_key};
 use super::leases::Lease;
 use super::repository::{Repository, Snapshot};
 use super::run::BACKUP;
@@ -65,12 +65,13 @@ pub fn prune(
     if rules.effect == Effect::Plan {
         return prune_alone(repository, rules, &Lease::of_nobody(), &mut told);
     }
-    let (lease, ended_runs) = Lease::of_prune(repository, &home, rules.grace)?;
+    let lease = Lease::of_prune(repository, &home, rules.grace)?;
     let outcome = prune_alone(repository, rules, &lease, &mut told);
-    if outcome.is_ok() {
-        forget_runs(repository, &ended_runs);
+    if !lease.end(repository) {
+        tracing::warn!(
+            "what says that this prune goes on cannot be removed; backups elsewhere wait for it for a day"
+        );
     }
-    lease.end(repository);
     outcome
 }
 
@@ -80,7 +81,7 @@ fn prune_alone(
     lease: &Lease,
     told: &mut impl FnMut(&DeletionRecord),
 ) -> Result<Pruned> {
-    let since = Instant::now();
+    let since = awake_and_asleep();
     let snapshots = repository.snapshots()?;
     let named = named_contents(repository, &snapshots)?;
     let mut pruned = Pruned {
@@ -98,16 +99,28 @@ fn prune_alone(
         let message = "a snapshot was added or forgotten meanwhile, so nothing is removed";
         return Err(Error::new(ErrorKind::Locked, message).with_hint("try again"));
     }
-    let longest = since + LONGEST;
+    let goes_on = || {
+        let is_late = rules.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let is_over = is_late || repository.cancel.is_cancelled() || awake_and_asleep() - since > LONGEST;
+        Ok(!is_over && lease.is_alone(repository)?)
+    };
     let server = Server {
         connector: &repository.connector,
         retry: repository.retry,
         bucket: &repository.target.bucket,
-        deadline: Some(rules.deadline.map_or(longest, |deadline| deadline.min(longest))),
+        goes_on: &goes_on,
     };
-    let deleted = delete(gone, None, &server, &repository.cancel, |lot| {
+    // What the server was asked for it may still do when nobody waits for the answer: who is stopped waits for it.
+    let never = CancellationToken::new();
+    let deleted = delete(gone, None, &server, &never, |lot| {
         lot.iter().for_each(&mut *told);
     })?;
+    if repository.cancel.is_cancelled() {
+        return Err(Error::new(
+            ErrorKind::Interrupted,
+            "stopped while removing contents",
+        ));
+    }
     pruned.deleted = Some(deleted);
     Ok(pruned)
 }
@@ -189,13 +202,11 @@ fn judge(rules: &PruneRules, pruned: &Pruned) -> Result<()> {
     Ok(())
 }
 
-/// Removes what said that runs went on which have ended. What stays is only untidy.
-fn forget_runs(repository: &Repository, keys: &[String]) {
-    let place = format!("{}{RUNNING}", repository.prefix());
-    for lot in keys.chunks(crate::store::MAX_DELETED) {
-        let removed = repository.ask(1, async |store| store.delete_objects(lot).await);
-        if let Err(error) = removed {
-            tracing::info!(%error, place, "what says of runs that have ended stays");
-        }
-    }
+/// Time since the machine was started, also that which it slept: others do not wait for it.
+fn awake_and_asleep() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }

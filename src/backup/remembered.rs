@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::layout::SnapshotId;
@@ -15,13 +16,18 @@ use crate::pipeline::{Home, StateSettings};
 const LOT: usize = 4_096;
 /// Name of the fact that says in which snapshot all remembered contents are.
 const SNAPSHOT: &str = "snapshot";
+/// Name of the fact that says when somebody last looked whether all of them are stored.
+const LOOKED_AT: &str = "looked-at";
+/// After so long, a run looks again: what is lost is sent again then at the latest.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// See the module.
 pub(super) struct Remembered {
     /// None when it cannot be written any more.
     state: Option<Arc<State>>,
     known: Option<KnownObjects>,
-    /// All contents that are remembered are in a snapshot that is there. No prune removes what one names.
+    /// All contents that are remembered are in a snapshot that is there, and were stored not long ago. No prune removes what
+    /// one names.
     is_stored: bool,
     changes: Vec<Change>,
     has_changed: bool,
@@ -29,13 +35,17 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// What `memory` has, where these are the snapshots that are there.
-    pub(super) fn new(memory: &Memory, snapshots: &[Snapshot]) -> Self {
+    /// What `memory` has at `now`, where these are the snapshots that are there.
+    pub(super) fn new(memory: &Memory, snapshots: &[Snapshot], now: Timestamp) -> Self {
         let state = memory.state.clone();
-        let snapshot = state.as_ref().and_then(|state| state.fact(SNAPSHOT).ok()?);
+        let fact = |name| state.as_ref().and_then(|state| state.fact(name).ok()?);
         let is_there = |id: String| snapshots.iter().any(|snapshot| snapshot.id.to_string() == id);
+        let is_recent = |time: String| {
+            let looked_at = time.parse::<Timestamp>();
+            looked_at.is_ok_and(|time| time <= now && now.duration_since(time) < LOOK_EVERY)
+        };
         Self {
-            is_stored: snapshot.is_some_and(is_there),
+            is_stored: fact(SNAPSHOT).is_some_and(is_there) && fact(LOOKED_AT).is_some_and(is_recent),
             known: Some(memory.objects()),
             state,
             changes: Vec::new(),
@@ -127,10 +137,13 @@ pub(super) fn origin(job: &str) -> Origin {
     }
 }
 
-/// All that is remembered is in this snapshot now.
+/// All that is remembered is in this snapshot now. `looked_at` is when each of its contents was looked for, if this run has.
 ///
 /// # Errors
 /// It cannot be noted; the next run looks for each content.
-pub(super) fn all_is_in(state: &State, id: &SnapshotId) -> std::io::Result<()> {
+pub(super) fn all_is_in(state: &State, id: &SnapshotId, looked_at: Option<Timestamp>) -> std::io::Result<()> {
+    if let Some(time) = looked_at {
+        state.set_fact(LOOKED_AT, &time.to_string())?;
+    }
     state.set_fact(SNAPSHOT, &id.to_string())
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::layout::{SNAPSHOTS, SnapshotId};
 use super::manifest::{Entry, ManifestError, ManifestReader, Totals};
-use crate::config::{BucketPolicy, Config, RetrySettings};
+use crate::config::{BucketPolicy, ChecksumAlgorithm, Config, RetrySettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Stored, find_server, look_at_bucket, open_store};
 use crate::source::S3Url;
@@ -46,6 +46,13 @@ impl FromStr for Which {
         let here = TimeZone::system();
         if text == "latest" || text.is_empty() {
             return Ok(Self::Latest);
+        }
+        // The beginning of an id looks like a time, too.
+        let is_of_id = |(day, rest): (&str, &str)| {
+            day.bytes().all(|byte| byte.is_ascii_digit()) && rest.starts_with('T')
+        };
+        if text.split_at_checked(8).is_some_and(is_of_id) {
+            return Ok(Self::Id(text.to_owned()));
         }
         if let Ok(time) = text.parse::<Timestamp>() {
             return Ok(Self::By(time));
@@ -88,6 +95,7 @@ pub struct Repository {
     /// Bucket and prefix.
     pub(super) target: S3Url,
     pub(super) retry: RetrySettings,
+    pub(super) checksum: ChecksumAlgorithm,
     pub(super) cancel: CancellationToken,
 }
 
@@ -109,6 +117,7 @@ impl Repository {
             connector,
             target: target.clone(),
             retry,
+            checksum: config.transfer.checksum,
             cancel: cancel.clone(),
         })
     }
@@ -234,17 +243,18 @@ impl Repository {
     }
 }
 
-/// The one of `snapshots` that is meant.
+/// The one of `snapshots` that is meant at `now`. The latest is none of a time that has not come.
 ///
 /// # Errors
 /// [`ErrorKind::NothingStored`] when there is none; [`ErrorKind::Usage`] when there are several.
-pub fn resolve<'a>(snapshots: &'a [Snapshot], which: &Which) -> Result<&'a Snapshot> {
+pub fn resolve<'a>(snapshots: &'a [Snapshot], which: &Which, now: Timestamp) -> Result<&'a Snapshot> {
     let nothing = |message: String| {
         Error::new(ErrorKind::NothingStored, message).with_hint("s3haul backup list JOB shows what is there")
     };
     match which {
         Which::Latest => snapshots
-            .last()
+            .iter()
+            .rfind(|snapshot| !snapshot.id.is_of_future(now))
             .ok_or_else(|| nothing("there is no snapshot yet".to_owned())),
         Which::By(time) => snapshots
             .iter()

@@ -1,7 +1,7 @@
 //! A snapshot becomes files again: directories first, then contents, then other names and links, and last what directories
 //! are to look like.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,7 @@ use crate::pipeline::{
 use crate::report::{Ending, RunSummary};
 use crate::restore::make_room;
 use crate::source::Filter;
-use crate::transfer::{Looks, Overwrite, Place, Told};
+use crate::transfer::{Looks, Made, Overwrite, Place, Told};
 
 /// What to bring back, and where to.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ pub struct RestoredEntries {
     pub links: u64,
     /// Pipes, sockets and devices, which are not made.
     pub left_out: u64,
+    /// Links in whose place something else is that stays, as was asked for.
+    pub kept: u64,
     /// Entries that the snapshot has no content for: they could not be read when it was made.
     pub without_content: u64,
     /// What could not be made, and why: the first of them, and how many.
@@ -67,9 +69,11 @@ pub struct RestoredEntries {
 const KEPT: usize = 1_000;
 
 impl RestoredEntries {
-    fn count(&mut self, name: &str, outcome: std::io::Result<bool>, counter: fn(&mut Self) -> &mut u64) {
+    fn count(&mut self, name: &str, outcome: std::io::Result<Made>, counter: fn(&mut Self) -> &mut u64) {
         match outcome {
-            Ok(is_made) => *counter(self) += u64::from(is_made),
+            Ok(Made::New) => *counter(self) += 1,
+            Ok(Made::Same) => {}
+            Ok(Made::LeftOut) => self.kept += 1,
             Err(error) => {
                 self.failed += 1;
                 if self.failures.len() < KEPT {
@@ -102,7 +106,9 @@ pub fn restore_snapshot(
         root: std::path::absolute(&request.dest).map_err(|error| unusable(&request.dest, error))?,
         prefix: repository.prefix(),
         entries: RestoredEntries::default(),
+        untouched: HashSet::new(),
     };
+    restoring.count_what_does_not_come()?;
     let mut home = None;
     if does {
         make_room(&restoring.root, restoring.wanted_bytes()?)?;
@@ -159,6 +165,8 @@ struct Restoring<'a> {
     root: PathBuf,
     prefix: String,
     entries: RestoredEntries,
+    /// Directories that were there and stay as they are.
+    untouched: HashSet<String>,
 }
 
 fn place_in(root: &Path, path: &Path, overwrite: Overwrite) -> std::io::Result<Place> {
@@ -203,14 +211,34 @@ impl Restoring<'_> {
         Ok(bytes)
     }
 
+    /// Counts entries that no restore makes.
+    fn count_what_does_not_come(&mut self) -> Result<()> {
+        for entry in self.wanted.entries()? {
+            let (entry, _) = entry?;
+            let is_special = matches!(
+                entry.kind,
+                EntryKind::Fifo | EntryKind::Socket | EntryKind::Device
+            );
+            if entry.error.is_some() {
+                self.entries.without_content += 1;
+            } else if is_special {
+                self.entries.left_out += 1;
+            }
+        }
+        Ok(())
+    }
+
     fn make_directories(&mut self) -> Result<()> {
         for entry in self.wanted.entries()? {
             let (entry, path) = entry?;
             if entry.kind == EntryKind::Directory {
                 let made = self.place(&path).and_then(|place| place.make_directory());
-                self.entries.count(&entry.path, made.map(|()| true), |entries| {
-                    &mut entries.directories
-                });
+                if matches!(made, Ok(false)) && self.request.overwrite == Overwrite::Never {
+                    self.untouched.insert(entry.path.clone());
+                }
+                let made = made.map(|is_new| if is_new { Made::New } else { Made::Same });
+                self.entries
+                    .count(&entry.path, made, |entries| &mut entries.directories);
             }
         }
         Ok(())
@@ -261,7 +289,6 @@ impl Restoring<'_> {
         let mut firsts = HashMap::new();
         for entry in self.wanted.entries()? {
             let (entry, path) = entry?;
-            self.entries.without_content += u64::from(entry.error.is_some());
             let made = match (entry.kind, &entry.target) {
                 _ if entry.error.is_some() => continue,
                 (EntryKind::File, _) if self.wanted.is_fetched(&entry) => continue,
@@ -269,10 +296,6 @@ impl Restoring<'_> {
                 (EntryKind::Symlink, Some(target)) => self.place(&path).and_then(|place| {
                     place.make_link(&target_of(target), &looks(&entry, self.request.gives_owners))
                 }),
-                (EntryKind::Fifo | EntryKind::Socket | EntryKind::Device, _) => {
-                    self.entries.left_out += 1;
-                    continue;
-                }
                 _ => continue,
             };
             self.entries
@@ -286,7 +309,7 @@ impl Restoring<'_> {
         entry: &Entry,
         path: &Path,
         firsts: &mut HashMap<String, bool>,
-    ) -> std::io::Result<bool> {
+    ) -> std::io::Result<Made> {
         let first = entry.link_of.as_deref().unwrap_or_default();
         let place_of_first = self.place(&path_of(first))?;
         let is_it = match firsts.get(first) {
@@ -298,7 +321,10 @@ impl Restoring<'_> {
             }
         };
         if is_it {
-            self.place(path)?.make_name_of(&place_of_first)
+            let looks = looks(entry, self.request.gives_owners);
+            self.place(path)?.make_name_of(&place_of_first, &looks)
+        } else if self.request.overwrite == Overwrite::Never {
+            Ok(Made::LeftOut)
         } else {
             let message = format!("it is another name of '{first}', where something else is");
             Err(std::io::Error::other(message))
@@ -311,7 +337,7 @@ impl Restoring<'_> {
         let mut open: Vec<(Entry, PathBuf)> = Vec::new();
         for entry in self.wanted.entries()? {
             let (entry, path) = entry?;
-            if entry.kind != EntryKind::Directory {
+            if entry.kind != EntryKind::Directory || self.untouched.contains(&entry.path) {
                 continue;
             }
             while let Some(last) = open.pop_if(|(above, _)| !entry.path.starts_with(&above.path)) {
@@ -329,7 +355,7 @@ impl Restoring<'_> {
         let looks = looks(entry, self.request.gives_owners);
         let finished = self.place(path).and_then(|place| place.finish_directory(&looks));
         self.entries
-            .count(&entry.path, finished.map(|()| false), |entries| {
+            .count(&entry.path, finished.map(|()| Made::Same), |entries| {
                 &mut entries.directories
             });
     }

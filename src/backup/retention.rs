@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, Zoned};
+use jiff::Zoned;
 
 use super::layout::SnapshotId;
 
@@ -22,9 +21,6 @@ pub struct Keep {
     /// One a year.
     pub yearly: u32,
 }
-
-/// A clock that is ahead by more is wrong.
-const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// The number of the period that a time is in.
 type Period = fn(&Zoned) -> i64;
@@ -53,11 +49,11 @@ impl Keep {
         *self == Self::default()
     }
 
-    /// Those of `snapshots`, from the first to the last, that are kept; days begin as `zone` has it. A snapshot of the future is
+    /// Those of `snapshots`, from the first to the last, that are kept at `now`; days begin as its zone has it. A snapshot of the future is
     /// kept and takes nobody's place: whoever made it had a wrong clock, or wants others to go.
-    pub fn of(&self, snapshots: &[SnapshotId], zone: &TimeZone, now: Timestamp) -> HashSet<SnapshotId> {
-        let is_of_future = |id: &SnapshotId| id.time().duration_since(now) > AHEAD;
-        let (future, past): (Vec<_>, Vec<_>) = snapshots.iter().partition(|id| is_of_future(id));
+    pub fn of(&self, snapshots: &[SnapshotId], now: &Zoned) -> HashSet<SnapshotId> {
+        let (future, past): (Vec<_>, Vec<_>) =
+            snapshots.iter().partition(|id| id.is_of_future(now.timestamp()));
         let mut kept: HashSet<SnapshotId> = future.into_iter().cloned().collect();
         kept.extend(past.iter().rev().take(self.last as usize).copied().cloned());
         let rules: [(u32, Period); 4] = [
@@ -69,7 +65,7 @@ impl Keep {
         for (count, period_of) in rules {
             let mut periods = HashSet::new();
             for id in past.iter().rev() {
-                let period = period_of(&id.time().to_zoned(zone.clone()));
+                let period = period_of(&id.time().to_zoned(now.time_zone().clone()));
                 if periods.len() == count as usize {
                     break;
                 }
@@ -86,6 +82,13 @@ impl Keep {
 mod tests {
     use super::*;
 
+    use jiff::tz::TimeZone;
+    use jiff::{SignedDuration, Timestamp};
+
+    fn utc(text: &str) -> Zoned {
+        text.parse::<Timestamp>().expect("a time").to_zoned(TimeZone::UTC)
+    }
+
     fn at(text: &str) -> SnapshotId {
         SnapshotId::at(text.parse().expect("a time"))
     }
@@ -93,7 +96,7 @@ mod tests {
     /// The days and hours of those that are kept.
     fn kept(keep: Keep, times: &[&str], now: &str) -> Vec<String> {
         let ids: Vec<SnapshotId> = times.iter().map(|time| at(time)).collect();
-        let kept = keep.of(&ids, &TimeZone::UTC, now.parse().expect("a time"));
+        let kept = keep.of(&ids, &utc(now));
         let text = |id: &SnapshotId| id.to_string()[..11].to_owned();
         ids.iter().filter(|id| kept.contains(id)).map(text).collect()
     }
@@ -174,10 +177,10 @@ mod tests {
             daily: 9,
             ..Keep::default()
         };
-        let now = "2026-01-02T12:00:00Z".parse().expect("a time");
-        assert_eq!(keep.of(&ids, &TimeZone::UTC, now).len(), 2);
+        let now = utc("2026-01-02T12:00:00Z");
+        assert_eq!(keep.of(&ids, &now).len(), 2);
         let east = TimeZone::fixed(jiff::tz::offset(1));
-        assert_eq!(keep.of(&ids, &east, now).len(), 1);
+        assert_eq!(keep.of(&ids, &now.with_time_zone(east)).len(), 1);
     }
 
     proptest::proptest! {
@@ -192,14 +195,14 @@ mod tests {
                 .map(|hours| SnapshotId::at(start + SignedDuration::from_hours(*hours)))
                 .collect();
             let keep = Keep { last, daily, weekly, monthly, yearly };
-            let now = ids.last().expect("one").time();
-            let kept = keep.of(&ids, &TimeZone::UTC, now);
+            let now = ids.last().expect("one").time().to_zoned(TimeZone::UTC);
+            let kept = keep.of(&ids, &now);
             let most = last + daily + weekly + monthly + yearly;
             proptest::prop_assert!(kept.len() <= most as usize);
             proptest::prop_assert_eq!(kept.contains(ids.last().expect("one")), !keep.is_nothing());
             // Who forgets twice forgets nothing more.
             let left: Vec<SnapshotId> = ids.iter().filter(|id| kept.contains(id)).cloned().collect();
-            proptest::prop_assert_eq!(keep.of(&left, &TimeZone::UTC, now), kept);
+            proptest::prop_assert_eq!(keep.of(&left, &now), kept);
         }
     }
 }

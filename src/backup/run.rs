@@ -85,8 +85,9 @@ pub fn backup(
 ) -> Result<BackupSummary> {
     let mut run = Running::begin(request, cancel)?;
     let outcome = run.go_on(request, monitor);
-    if !outcome.as_ref().is_ok_and(|summary| summary.snapshot.is_some()) {
-        // A prune elsewhere need not wait for it.
+    let has_snapshot = outcome.as_ref().is_ok_and(|summary| summary.snapshot.is_some());
+    // A prune elsewhere need not wait for it; but a manifest whose answer was lost may still come to be there.
+    if has_snapshot || !run.has_sent {
         run.lease.end(&run.repository);
     }
     outcome
@@ -102,6 +103,8 @@ struct Running {
     memory: Memory,
     upload: UploadRequest,
     draft: Draft,
+    /// The manifest was on its way.
+    has_sent: bool,
 }
 
 impl Running {
@@ -129,7 +132,10 @@ impl Running {
         let is_whole = surveyed.is_complete && run.ending == Ending::Finished && run.totals.cancelled == 0;
         let snapshot = match surveyed.manifest.filter(|_| is_whole) {
             None => None,
-            Some(manifest) => Some(self.conclude(manifest, (arrivals, surveyed.tally.handed_on))?),
+            Some(manifest) => {
+                let looked_at = surveyed.has_looked.then_some(request.now);
+                Some(self.conclude(manifest, (arrivals, surveyed.tally.handed_on), looked_at)?)
+            }
         };
         Ok(BackupSummary {
             run,
@@ -168,11 +174,13 @@ impl Running {
             memory,
             upload,
             draft,
+            has_sent: false,
         })
     }
 
     fn survey(&self, request: &BackupRequest, outcome: Arc<Mutex<Surveyed>>) -> Result<Survey> {
         let manifest = self.draft.begin()?;
+        self.make_journal();
         let ground = Ground {
             own: own_nodes(&self.upload, &self.draft.path),
             prefix: self.repository.prefix(),
@@ -182,7 +190,7 @@ impl Running {
                 deadline: request.deadline,
             },
         };
-        let remembered = Remembered::new(&self.memory, &self.snapshots);
+        let remembered = Remembered::new(&self.memory, &self.snapshots, request.now);
         let inventory = Inventory::new(&ground.prefix, self.repository.listing(DATA));
         let sources = (self.roots.clone(), &request.filter);
         Ok(Survey::new(
@@ -194,12 +202,32 @@ impl Running {
         ))
     }
 
+    /// It is one of the run's own files, and those are known by what they are.
+    fn make_journal(&self) {
+        let journal = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.home.journal());
+        if let Err(error) = journal {
+            tracing::debug!(%error, "the journal cannot be made");
+        }
+    }
+
     /// Ends the manifest, sees to contents that have not arrived, and sends it.
     fn conclude(
         &mut self,
         manifest: ManifestWriter<File>,
         (mut arrivals, handed_on): (Arrivals<'_>, u64),
+        looked_at: Option<Timestamp>,
     ) -> Result<(SnapshotId, Totals)> {
+        let draft_file = self.draft.finish(manifest)?;
+        arrivals.ensure_complete(handed_on)?;
+        arrivals.look_at_found(&self.repository)?;
+        if !self.lease.is_there(&self.repository)? {
+            // A prune elsewhere has given us up.
+            self.lease = Lease::of_run(&self.repository, &self.home, &self.draft.header.id)?;
+            arrivals.miss_what_is_gone(&draft_file, &self.repository)?;
+        }
         let Self {
             repository,
             roots,
@@ -213,14 +241,23 @@ impl Running {
             upload,
             roots,
         };
-        arrivals.ensure_complete(handed_on)?;
-        arrivals.look_at_found(repository)?;
-        let without = draft.end(manifest, &mut arrivals, &way)?;
+        let without = draft.end(draft_file, &mut arrivals, &way)?;
         memory.forget(without.into_iter().map(Ok));
         let totals = draft.prove()?;
+        self.has_sent = true;
         draft.send(&way)?;
-        if let Some(state) = &memory.state
-            && let Err(error) = all_is_in(state, &draft.header.id)
+        if !self.lease.is_there(repository)? {
+            let message = format!(
+                "a prune elsewhere may have removed what snapshot {} needs",
+                draft.header.id
+            );
+            return Err(Error::new(ErrorKind::Damaged, message).with_hint(
+                "s3haul backup verify says whether it has; choose a --grace longer than the longest run",
+            ));
+        }
+        // What could not be remembered, or forgotten, is not trusted.
+        if let (Some(state), true) = (&memory.state, memory.notes.is_empty())
+            && let Err(error) = all_is_in(state, &draft.header.id, looked_at)
         {
             memory
                 .notes

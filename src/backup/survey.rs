@@ -155,7 +155,12 @@ impl Survey {
         let content = match self.content(path, known) {
             Ok(Some(content)) => content,
             // It is the run's own, or the run is over.
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                if is_known {
+                    self.remembered.forget(name);
+                }
+                return Ok(None);
+            }
             Err(Trouble::Listing(error)) => return Err(error),
             Err(Trouble::File(failure)) => {
                 if is_known {
@@ -342,6 +347,7 @@ impl Iterator for Survey {
 impl Drop for Survey {
     fn drop(&mut self) {
         self.own.note = self.remembered.finish();
+        self.own.has_looked = !self.remembered.is_stored();
         self.own.tally.excluded = self.excluded.load(Ordering::Relaxed);
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.own);
     }

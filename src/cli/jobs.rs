@@ -133,6 +133,11 @@ impl Job {
         self.time_zone.clone().unwrap_or_else(TimeZone::system)
     }
 
+    /// The name of its time zone, if it says one.
+    pub(super) fn zone_name(&self) -> Option<&str> {
+        self.time_zone.as_ref()?.iana_name()
+    }
+
     /// How requests are made for this job, and the server that its flags made us start.
     ///
     /// # Errors

@@ -84,6 +84,13 @@ enum Command {
 /// What a parent process starts for `processes` and `hybrid`. Not a subcommand: nobody should see it offered.
 const WORKER: &str = "__worker";
 
+/// A file of jobs, read and forgotten.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_jobs(text: &str) {
+    let path = std::path::Path::new("jobs.toml");
+    let _ = jobs_file::JobsFile { path, text }.jobs();
+}
+
 /// What `bench` starts for arms, relays and servers.
 const BENCH_HELPER: &str = "__bench";
 

@@ -55,13 +55,13 @@ pub(super) fn unreadable(error: io::Error) -> Error {
     Error::new(ErrorKind::Internal, "what is to be deleted cannot be read back").with_source(error)
 }
 
-/// Where objects are deleted, how patiently, and until when.
+/// Where objects are deleted, how patiently, and for how long.
 pub(crate) struct Server<'a> {
     pub(crate) connector: &'a Connector,
     pub(crate) retry: RetrySettings,
     pub(crate) bucket: &'a str,
-    /// When nothing new is begun any more.
-    pub(crate) deadline: Option<Instant>,
+    /// Asked before each lot: whether it may be deleted, and what ends all.
+    pub(crate) goes_on: &'a dyn Fn() -> Result<bool>,
 }
 
 /// Deletes all of `gone`, after a copy to `shelf` if there is one, and tells `done` what became of each lot.
@@ -89,7 +89,7 @@ pub(crate) fn delete(
         if lot.is_empty() {
             return Ok(deleted);
         }
-        if server.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if !(server.goes_on)()? {
             deleted.is_cut = true;
             return Ok(deleted);
         }

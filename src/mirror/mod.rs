@@ -341,7 +341,7 @@ fn delete_gone(
         connector,
         retry: request.config.transfer.retry,
         bucket: &request.target.bucket,
-        deadline: request.deadline,
+        goes_on: &|| Ok(request.deadline.is_none_or(|deadline| Instant::now() < deadline)),
     };
     delete(gone, shelf, &server, cancel, |lot| {
         let deleted = lot

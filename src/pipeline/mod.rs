@@ -158,16 +158,7 @@ pub fn upload_to(
     cancel: &CancellationToken,
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
-    request.config.validate()?;
-    let cancel = cancel.child_token();
-    let source = feed::Source::open(request, &cancel)?;
-    run(
-        build,
-        (source, Some(connector.clone())),
-        request,
-        &cancel,
-        monitor,
-    )
+    open_and_run(build, Some(connector.clone()), request, cancel, monitor)
 }
 
 /// [`upload`] by the strategy that `strategy_of` makes of a name.
@@ -177,11 +168,22 @@ pub(crate) fn upload_by(
     cancel: &CancellationToken,
     monitor: &mut dyn Monitor,
 ) -> Result<RunSummary> {
+    open_and_run(strategy_of, None, request, cancel, monitor)
+}
+
+/// Finds the server, unless it was found.
+fn open_and_run(
+    strategy_of: impl FnOnce(StrategyKind) -> Box<dyn Strategy>,
+    connector: Option<Connector>,
+    request: &UploadRequest,
+    cancel: &CancellationToken,
+    monitor: &mut dyn Monitor,
+) -> Result<RunSummary> {
     request.config.validate()?;
     // A token of the run's own: a fatal error stops everything without cancelling the caller's.
     let cancel = cancel.child_token();
     let source = feed::Source::open(request, &cancel)?;
-    run(strategy_of, (source, None), request, &cancel, monitor)
+    run(strategy_of, (source, connector), request, &cancel, monitor)
 }
 
 /// Whether a run does what it finds to be done.

@@ -19,8 +19,6 @@ pub use timetable::{Slot, Timetable};
 const MOST_BYTES: usize = 256;
 /// The fields in their order.
 const FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
-/// Fields from this one on may have names in them.
-const FIRST_WITH_NAMES: usize = 3;
 
 /// Five fields: minute, hour, day of the month, month, day of the week; or `@hourly`, `@daily`, `@weekly`, `@monthly`,
 /// `@yearly`.
@@ -70,17 +68,54 @@ fn fields(text: &str) -> Vec<(usize, &str)> {
         .collect()
 }
 
+/// Names that a field may have in it, in any case.
+fn names_of(number: usize) -> &'static [&'static str] {
+    match number {
+        3 => &[
+            "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+        ],
+        4 => &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+        _ => &[],
+    }
+}
+
+/// What croner takes beyond a crontab (`L`, `#`, `W`, ...) is refused: cron and systemd would run at other times, or not.
 fn check_letters(place: usize, number: usize, field: &str) -> Result<(), ScheduleError> {
-    for (at, letter) in field.char_indices() {
-        let is_name = letter.is_ascii_alphabetic() && number >= FIRST_WITH_NAMES;
-        if !(letter.is_ascii_digit() || is_name || ",-*/".contains(letter)) {
-            let what = format!(
-                "'{}' is nothing that a {} has in it",
-                letter.escape_debug(),
-                FIELDS[number]
-            );
-            return Err(wrong(place + at, what));
+    let no = |at: usize, what: &str| {
+        let what = format!(
+            "'{}' is nothing that a {} has in it",
+            what.escape_debug(),
+            FIELDS[number]
+        );
+        Err(wrong(place + at, what))
+    };
+    let mut at = 0;
+    for piece in field.split_inclusive(|letter: char| !letter.is_ascii_alphabetic()) {
+        let name = piece.trim_end_matches(|letter: char| !letter.is_ascii_alphabetic());
+        let is_known = names_of(number)
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name));
+        if !name.is_empty() && !is_known {
+            return no(at, name);
         }
+        for (inside, letter) in piece[name.len()..].char_indices() {
+            if !(letter.is_ascii_digit() || ",-*/".contains(letter)) {
+                return no(at + name.len() + inside, &letter.to_string());
+            }
+        }
+        at += piece.len();
+    }
+    Ok(())
+}
+
+/// Days of the month and of the week together mean either of them, but where one begins with a star, programs differ.
+fn check_days((place, days): (usize, &str), (_, weekdays): (usize, &str)) -> Result<(), ScheduleError> {
+    let is_open = |field: &str| field.starts_with('*') && field != "*";
+    let is_said = |field: &str| field != "*";
+    if is_said(days) && is_said(weekdays) && (is_open(days) || is_open(weekdays)) {
+        let what =
+            "'*/' in one of the days beside the other: programs differ in what it means; name the days";
+        return Err(wrong(place, what));
     }
     Ok(())
 }
@@ -112,6 +147,7 @@ impl FromStr for Schedule {
                 parse(&alone.join(" "))
                     .map_err(|_| wrong(*place, format!("'{field}' is no {}", FIELDS[number])))?;
             }
+            check_days(found[2], found[4])?;
         }
         let cron = parse(text).map_err(|error| wrong(0, error))?;
         let schedule = Self {
@@ -164,15 +200,13 @@ impl Schedule {
                 names.push(name);
             }
         }
-        let all_week = names.len() == week.len();
         let weekdays = names.join(",");
-        match (days.as_str(), all_week) {
-            (_, true) => vec![format!("*-{months}-{days} {time}")],
-            ("*", false) => vec![format!("{weekdays} *-{months}-* {time}")],
-            (_, false) => vec![
-                format!("*-{months}-{days} {time}"),
-                format!("{weekdays} *-{months}-* {time}"),
-            ],
+        let by_day = format!("*-{months}-{days} {time}");
+        let by_weekday = format!("{weekdays} *-{months}-* {time}");
+        match (pattern.is_dom_wildcard(), pattern.is_dow_wildcard()) {
+            (_, true) => vec![by_day],
+            (true, false) => vec![by_weekday],
+            (false, false) => vec![by_day, by_weekday],
         }
     }
 }
@@ -205,8 +239,13 @@ mod tests {
             ("0  2 0 * *", 5, "'0' is no day of the month"),
             ("0 2 * 13 *", 6, "'13' is no month"),
             ("0 2 * * 9", 8, "'9' is no day of the week"),
-            ("0 2 * * mox", 8, "'mox' is no day of the week"),
+            ("0 2 * * mox", 8, "'mox' is nothing that a day of the week"),
             ("5-1x * * * *", 3, "'x' is nothing"),
+            ("0 4 * * 5L", 9, "'L' is nothing"),
+            ("0 4 * * friL", 8, "'friL' is nothing"),
+            ("0 4 L * *", 4, "'L' is nothing"),
+            ("0 4 1 * 5#2", 9, "'#' is nothing"),
+            ("0 4 */2 * mon", 4, "programs differ"),
             ("* * 31 2 *", 0, "never comes"),
             ("", 0, "five fields"),
             ("* * * *", 7, "five fields"),
@@ -281,5 +320,10 @@ mod tests {
         assert_eq!(of("0 4 * * 7"), ["Sun *-*-* 04:00:00"]);
         assert_eq!(of("0 4 1 6 sun"), ["*-06-01 04:00:00", "Sun *-06-* 04:00:00"]);
         assert_eq!(of("@weekly"), ["Sun *-*-* 00:00:00"]);
+        assert_eq!(
+            of("0 4 1 * 0-6"),
+            ["*-*-01 04:00:00", "Sun,Mon,Tue,Wed,Thu,Fri,Sat *-*-* 04:00:00"],
+            "every day, as a crontab means it"
+        );
     }
 }

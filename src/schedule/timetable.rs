@@ -94,13 +94,12 @@ pub struct Timetable {
 }
 
 impl Timetable {
-    /// The jobs that are due at `now`. Each of them is once, however many of its times have passed.
-    pub fn due(&mut self, now: Timestamp) -> Vec<String> {
-        let due = self
-            .slots
+    /// A job that is due at `now`, if one is. What has passed of its times is settled by that, however many they are; whoever
+    /// takes one after the other, each when it runs, makes none of them run twice in a row.
+    pub fn take_due(&mut self, now: Timestamp) -> Option<String> {
+        self.slots
             .iter_mut()
-            .filter_map(|slot| slot.take(now).then(|| slot.job.clone()));
-        due.collect()
+            .find_map(|slot| slot.take(now).then(|| slot.job.clone()))
     }
 
     /// When the next one is; none when there is none.
@@ -135,7 +134,7 @@ mod tests {
         // Somebody looks every seven seconds.
         for look in 0..=24 * 3_600 / 7 {
             let now = start + SignedDuration::from_secs(look * 7);
-            runs.extend(table.due(now).into_iter().map(|_| now));
+            runs.extend(table.take_due(now).map(|_| now));
         }
         assert_eq!(runs.len(), 24 * 60 - 1, "midnight has passed before");
         assert!(
@@ -153,8 +152,8 @@ mod tests {
             let mut days = Vec::new();
             while let Some(next) = table.next().filter(|next| *next < end) {
                 now = next.max(now);
-                let runs = table.due(now).len();
-                assert_eq!(runs, 1, "{schedule} at {now}");
+                assert!(table.take_due(now).is_some(), "{schedule} at {now}");
+                assert_eq!(table.take_due(now), None, "{schedule} at {now}");
                 days.push(
                     now.to_zoned(TimeZone::get("Europe/Berlin").expect("a zone"))
                         .date(),
@@ -170,8 +169,8 @@ mod tests {
     fn what_was_missed_is_made_up_for_once() {
         let last = Some("2026-11-18T01:15:20Z");
         let mut table = table(slot("15 2 * * *", Duration::ZERO, last, "2026-11-22T12:00:00Z"));
-        assert_eq!(table.due(at("2026-11-22T12:00:00Z")), ["job"]);
-        assert!(table.due(at("2026-11-22T12:00:01Z")).is_empty(), "not four times");
+        assert_eq!(table.take_due(at("2026-11-22T12:00:00Z")).as_deref(), Some("job"));
+        assert_eq!(table.take_due(at("2026-11-22T12:00:01Z")), None, "not four times");
         assert_eq!(table.next(), Some(at("2026-11-23T01:15:00Z")));
         let never = slot("15 2 * * *", Duration::ZERO, None, "2026-11-22T12:00:00Z");
         assert_eq!(
@@ -184,11 +183,11 @@ mod tests {
     #[test]
     fn a_clock_that_is_put_back_repeats_nothing() {
         let mut table = table(slot("15 2 * * *", Duration::ZERO, None, "2026-11-22T00:00:00Z"));
-        assert_eq!(table.due(at("2026-11-22T01:15:03Z")), ["job"]);
+        assert!(table.take_due(at("2026-11-22T01:15:03Z")).is_some());
         let mut runs = 0;
         for minutes in 0..27 * 60 {
             let now = at("2026-11-21T23:15:00Z") + SignedDuration::from_mins(minutes);
-            runs += table.due(now).len();
+            runs += u32::from(table.take_due(now).is_some());
         }
         assert_eq!(runs, 1, "that of the next day");
     }
@@ -199,11 +198,10 @@ mod tests {
         let slot = slot("15 2 * * *", Duration::ZERO, last, "2026-11-22T00:00:00Z");
         assert_eq!(slot.due(), Some(at("2026-11-22T01:15:00Z")));
         let mut table = table(slot);
-        assert_eq!(table.due(at("2036-01-01T12:00:00Z")), ["job"]);
-        assert!(table.due(at("2026-11-22T00:30:00Z")).is_empty());
-        assert_eq!(
-            table.due(at("2026-11-22T01:15:00Z")),
-            ["job"],
+        assert!(table.take_due(at("2036-01-01T12:00:00Z")).is_some());
+        assert_eq!(table.take_due(at("2026-11-22T00:30:00Z")), None);
+        assert!(
+            table.take_due(at("2026-11-22T01:15:00Z")).is_some(),
             "the right clock is back"
         );
     }
@@ -215,7 +213,7 @@ mod tests {
         let mut delays = Vec::new();
         for _ in 0..100 {
             let next = table.next().expect("another");
-            assert_eq!(table.due(next).len(), 1);
+            assert!(table.take_due(next).is_some());
             // Past a quarter past some hour: summer time moves the hour only.
             delays.push((next.as_second() - 15 * 60).rem_euclid(3_600));
         }

@@ -40,6 +40,7 @@ pub use local::LocalSteps;
 pub use look::Look;
 pub use open_uploads::OpenUploads;
 pub use place::{Overwrite, Place};
+pub(crate) use place_entries::Made;
 pub use shared::TransferShared;
 pub(crate) use step::run_unless_cancelled;
 pub use step::{FatalCause, Step, StepDone, StepError, Steps};

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -18,6 +19,26 @@ const SLICE_BYTES: usize = 256 * 1024;
 /// Its owner may do everything in a directory in which things are made.
 const WORKABLE: u32 = 0o700;
 
+/// What came of something that was to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// It is there.
+    New,
+    /// It was there.
+    Same,
+    /// Something else is there, and stays, as was asked for.
+    LeftOut,
+}
+
+/// Gives what was made under a temporary name its own, in place of what may be replaced.
+fn take_place(spot: &Spot) -> io::Result<()> {
+    let settled = spot.settle(spot.stat().is_ok());
+    if settled.is_err() {
+        spot.remove_temporary()?;
+    }
+    settled
+}
+
 fn is_taken() -> io::Error {
     io::Error::new(
         io::ErrorKind::AlreadyExists,
@@ -26,28 +47,29 @@ fn is_taken() -> io::Error {
 }
 
 impl Place {
-    /// Makes it a directory in which things can be made, if nothing is there; a directory that is there becomes one.
+    /// Makes it a directory in which things can be made, if nothing is there; a directory that is there becomes one. True when
+    /// it was not there.
     ///
     /// # Errors
     /// Something else is there, or it cannot be made.
-    pub(crate) fn make_directory(&self) -> io::Result<()> {
+    pub(crate) fn make_directory(&self) -> io::Result<bool> {
         let Some(spot) = self.spot(true, "")? else {
-            return Ok(());
+            return Ok(false);
         };
         match rustix::fs::mkdirat(&spot.directory, &spot.name, Mode::from_raw_mode(WORKABLE)) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(true),
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(on(&self.path(), errno)),
         }
-        open_directory(&spot.directory, &spot.name, OFlags::NOFOLLOW)
+        let directory = open_directory(&spot.directory, &spot.name, OFlags::NOFOLLOW)
             .map_err(|errno| on(&self.path(), errno))?;
-        let mode = Mode::from_raw_mode(spot.stat()?.st_mode & 0o777);
+        let mode = Mode::from_raw_mode(rustix::fs::fstat(&directory)?.st_mode & 0o7777);
         if !mode.contains(Mode::from_raw_mode(WORKABLE)) {
-            let mode = mode | Mode::from_raw_mode(WORKABLE);
-            // It was a directory and no link a moment ago; whoever can change that may do the same.
-            rustix::fs::chmodat(&spot.directory, &spot.name, mode, AtFlags::empty())?;
+            // By what was opened: its name may be that of a link by now. It may be one that cannot be opened for reading.
+            let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());
+            rustix::fs::chmod(opened, mode | Mode::from_raw_mode(WORKABLE))?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Gives the directory that is there these looks.
@@ -63,17 +85,20 @@ impl Place {
         looks.give(&directory)
     }
 
-    /// Makes it a symbolic link to `target`. True when it was not one before.
+    /// Makes it a symbolic link to `target`.
     ///
     /// # Errors
-    /// Something else is there that stays, or it cannot be made.
-    pub(crate) fn make_link(&self, target: &Path, looks: &Looks) -> io::Result<bool> {
+    /// Something else is there, and nobody has said what should happen; or it cannot be made.
+    pub(crate) fn make_link(&self, target: &Path, looks: &Looks) -> io::Result<Made> {
         let Some(spot) = self.spot(true, "")? else {
-            return Ok(false);
+            return Ok(Made::Same);
         };
         let there = rustix::fs::readlinkat(&spot.directory, &spot.name, Vec::new());
         if there.is_ok_and(|there| there.as_bytes() == target.as_os_str().as_bytes()) {
-            return Ok(false);
+            return Ok(Made::Same);
+        }
+        if !self.may_be_taken(&spot, looks)? {
+            return Ok(Made::LeftOut);
         }
         spot.remove_temporary()?;
         rustix::fs::symlinkat(target, &spot.directory, spot.temporary_name())?;
@@ -85,14 +110,14 @@ impl Place {
         if let Some(modified) = looks.modified {
             rustix::fs::utimensat(&spot.directory, spot.temporary_name(), &times(modified)?, flags)?;
         }
-        self.take_place(&spot).map(|()| true)
+        take_place(&spot).map(|()| Made::New)
     }
 
-    /// Makes it another name of the file at `first`. True when it was not one before.
+    /// Makes it another name of the file at `first`.
     ///
     /// # Errors
-    /// Something else is there that stays, or it cannot be made.
-    pub(crate) fn make_name_of(&self, first: &Self) -> io::Result<bool> {
+    /// Something else is there, and nobody has said what should happen; or it cannot be made.
+    pub(crate) fn make_name_of(&self, first: &Self, looks: &Looks) -> io::Result<Made> {
         let (Some(spot), Some(first)) = (self.spot(true, "")?, first.spot(false, "")?) else {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
@@ -102,7 +127,10 @@ impl Place {
         let node = |spot: &Spot| spot.stat().map(|stat| (stat.st_dev, stat.st_ino));
         let of_first = node(&first)?;
         if node(&spot).is_ok_and(|there| there == of_first) {
-            return Ok(false);
+            return Ok(Made::Same);
+        }
+        if !self.may_be_taken(&spot, looks)? {
+            return Ok(Made::LeftOut);
         }
         spot.remove_temporary()?;
         rustix::fs::linkat(
@@ -112,22 +140,23 @@ impl Place {
             spot.temporary_name(),
             AtFlags::empty(),
         )?;
-        self.take_place(&spot).map(|()| true)
+        take_place(&spot).map(|()| Made::New)
     }
 
-    /// Gives what was made under a temporary name its own, in place of a file or link only if that is allowed.
-    fn take_place(&self, spot: &Spot) -> io::Result<()> {
-        let settled = match spot.stat() {
-            Err(Errno::NOENT) => spot.settle(false),
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(is_taken()),
-            Ok(_) if self.overwrite == Overwrite::Always => spot.settle(true),
-            Ok(_) => Err(is_taken()),
-            Err(errno) => Err(errno.into()),
+    /// Whether something with these looks may be put here: nothing is there, or it may be replaced.
+    fn may_be_taken(&self, spot: &Spot, looks: &Looks) -> io::Result<bool> {
+        let stat = match spot.stat() {
+            Err(Errno::NOENT) => return Ok(true),
+            stat => stat?,
         };
-        if settled.is_err() {
-            spot.remove_temporary()?;
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let modified = i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
+        match self.overwrite {
+            Overwrite::Never => Ok(false),
+            Overwrite::Older => Ok(!is_directory && looks.modified.is_some_and(|wanted| modified < wanted)),
+            Overwrite::Always if !is_directory => Ok(true),
+            Overwrite::Always | Overwrite::Refuse => Err(is_taken()),
         }
-        settled
     }
 
     /// Whether a regular file with this content is there, by reading it.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{Gid, Mode, Uid};
+use rustix::fs::{FileType, Gid, Mode, Uid};
 use serde::{Deserialize, Serialize};
 
 use super::place::set_modified;
@@ -40,7 +40,11 @@ impl Looks {
             own(file, user, group)?;
         }
         if let Some(mode) = self.mode {
-            rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o777))?;
+            // A directory's own bits, such as that its group goes to what is made in it, are not the snapshot's to take.
+            let stat = rustix::fs::fstat(file)?;
+            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let kept = if is_directory { stat.st_mode & 0o7000 } else { 0 };
+            rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o777 | kept))?;
         }
         match self.modified {
             Some(modified) => set_modified(file, modified),

@@ -17,8 +17,17 @@ pub(crate) struct Job {
 
 impl Job {
     pub(crate) fn on(kind: Kind, topic: &str) -> Self {
+        Self::in_scene(Scene::on(kind, topic))
+    }
+
+    /// None when there is to be no MinIO.
+    pub(crate) fn on_minio(topic: &str) -> Option<Self> {
+        Scene::on_minio(topic).map(Self::in_scene)
+    }
+
+    fn in_scene(scene: Scene) -> Self {
         let job = Self {
-            scene: Scene::on(kind, topic),
+            scene,
             place: tempfile::tempdir().expect("a directory"),
         };
         job.says("");

@@ -189,7 +189,8 @@ fn a_prune_and_a_backup_keep_out_of_each_others_way(kind: Kind) {
     );
     let ran = job.does(&["backup", "prune", "tree"]).expect_code(11);
     assert!(ran.stderr.contains("has begun and not ended"), "{}", ran.stderr);
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    // Some times are told in whole seconds.
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
     job.does(&["backup", "prune", "tree", "--grace", "1s"])
         .expect_code(0);
     assert!(
@@ -206,6 +207,15 @@ fn a_prune_and_a_backup_keep_out_of_each_others_way(kind: Kind) {
     elsewhere(&["backup", "run", "tree"]).expect_code(0);
     elsewhere(&["backup", "prune", "tree"]).expect_code(0);
     assert_eq!(job.snapshots().len(), ids.len() + 2);
+    // What says of a run that it goes on is gone with its snapshot.
+    put(
+        &job,
+        &format!("b/running/{}-0011223344556677", ids[0]),
+        Vec::new(),
+    );
+    job.does(&["backup", "forget", "tree", "--keep-last", "1"])
+        .expect_code(0);
+    elsewhere(&["backup", "prune", "tree"]).expect_code(0);
 }
 
 #[test]
@@ -328,4 +338,111 @@ fn a_schedule_becomes_a_crontab_line_and_units_of_systemd() {
 
 fn rustix_is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn credentials_without_the_right_to_delete_are_enough_for_a_run() {
+    let Some(job) = Job::on_minio("policy") else {
+        return;
+    };
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
+    let policy = readme
+        .split("```json\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("the README has a policy");
+    let policy = policy
+        .replace("backups/home/", &format!("{}/b/", job.scene.bucket))
+        .replace("s3:::backups\"", &format!("s3:::{}\"", job.scene.bucket));
+    assert!(!policy.contains("backups"), "{policy}");
+    let credentials = with_policy(&job, &policy);
+    let does = |words: &[&str]| {
+        let mut command = job.command(words);
+        command.envs(credentials.iter().map(|(name, value)| (*name, value.as_str())));
+        crate::env::run(&mut command)
+    };
+    job.says("keep-last = 1\npart-size = \"5MiB\"\nmultipart-threshold = \"5MiB\"\n");
+    job.scene.tree.file("src/a", "a");
+    job.scene.tree.file("src/large", random(12 << 20));
+    does(&["backup", "run", "tree"]).expect_code(0);
+    job.scene.tree.file("src/a", "b");
+    does(&["backup", "run", "tree"]).expect_code(0);
+    does(&["backup", "verify", "tree", "--read", "100%"]).expect_code(0);
+    does(&["backup", "status"]).expect_code(0);
+    let refused = does(&["backup", "forget", "tree"]).expect_code(3);
+    assert!(refused.stderr.contains("AccessDenied"), "{}", refused.stderr);
+    assert_eq!(job.snapshots().len(), 2);
+    // A run has ended, and says so, though it may not remove what said that it went on.
+    job.does(&["backup", "prune", "tree"]).expect_code(0);
+    let dest = job.place.path().join("dest");
+    does(&["restore", "tree", dest.to_str().expect("UTF-8")]).expect_code(0);
+    // Who may delete does the rest.
+    job.does(&["backup", "forget", "tree"]).expect_code(0);
+    assert_eq!(job.snapshots().len(), 1);
+}
+
+/// Credentials of an hour that may do what `policy` says, from MinIO's security token service.
+fn with_policy(job: &Job, policy: &str) -> Vec<(&'static str, String)> {
+    let server = &job.scene.server;
+    let ran = crate::env::run(
+        std::process::Command::new("curl")
+            .args(["-sSf", "--aws-sigv4", "aws:amz:us-east-1:sts", "--user"])
+            .arg(format!("{}:{}", server.access_key, server.secret_key))
+            .args(["-d", "Action=AssumeRole&Version=2011-06-15&DurationSeconds=3600"])
+            .args(["--data-urlencode", &format!("Policy={policy}")])
+            .arg(format!("{}/", server.url.trim_end_matches('/'))),
+    )
+    .expect_code(0);
+    let field = |name: &str| {
+        let value = ran.stdout.split(&format!("<{name}>")).nth(1);
+        let value = value.and_then(|rest| rest.split('<').next());
+        value.expect("the answer has it").to_owned()
+    };
+    vec![
+        ("AWS_ACCESS_KEY_ID", field("AccessKeyId")),
+        ("AWS_SECRET_ACCESS_KEY", field("SecretAccessKey")),
+        ("AWS_SESSION_TOKEN", field("SessionToken")),
+    ]
+}
+
+#[test]
+fn a_run_that_a_prune_has_given_up_sends_again_what_that_has_removed() {
+    let job = Job::on(Kind::Embedded, "overtaken");
+    for number in 0..30 {
+        job.scene
+            .tree
+            .file(&format!("src/{number}"), format!("content {number}"));
+    }
+    // All contents arrive; then the machine sleeps, just before it looks whether somebody has given it up.
+    job.scene.set_faults(vec![delay("HeadObject", 3_000)]);
+    let mut run = spawn(&mut job.command(&["backup", "run", "tree"]));
+    crate::scene::wait_until("all contents", || job.contents().len() == 30);
+    let lease = job.scene.oracle().keys("b/running/").remove(0);
+    remove(&job, &lease);
+    for key in &job.contents()[..10] {
+        remove(&job, key);
+    }
+    assert_eq!(run.wait().expect("ended").code(), Some(0));
+    job.scene.set_faults(Vec::new());
+    job.does(&["backup", "verify", "tree", "--read", "100%"])
+        .expect_code(0);
+    assert_eq!(job.contents().len(), 30);
+}
+
+#[test]
+fn a_status_believes_the_bucket_and_not_what_was_noted_of_it() {
+    let (job, ids) = with_nights(Kind::Embedded, "gone", &["one"]);
+    job.says("max-age = \"26h\"\n");
+    job.does(&["backup", "status"]).expect_code(0);
+    let manifest = format!("b/snapshots/{}.jsonl.zst", ids[0]);
+    let whole = job.scene.oracle().read(&manifest);
+    put(&job, &manifest, whole[..whole.len() / 2].to_vec());
+    let ran = job.does(&["backup", "status", "--output", "text"]).expect_code(1);
+    assert!(ran.stderr.contains("cannot be read"), "{}", ran.stderr);
+    // One of the future is neither the latest nor a success.
+    remove(&job, &manifest);
+    put(&job, "b/snapshots/20990101T000000Z-0123abcd.jsonl.zst", whole);
+    let ran = job.does(&["backup", "status"]).expect_code(1);
+    assert_eq!(ran.events("status")[0]["is_late"], true);
+    job.does(&["restore", "tree", "/nowhere/x"]).expect_code(10);
 }

@@ -50,7 +50,7 @@ fn a_year_of_nights_runs_once_each_and_keeps_what_it_should() {
             now += SignedDuration::from_hours(4 * 24);
             missed += 4;
         }
-        for _ in timetable.due(now) {
+        while timetable.take_due(now).is_some() {
             scene.tree.file("src/changes", format!("{now}"));
             scene.tree.file("src/of this week", format!("{}", runs.len() / 7));
             let request = BackupRequest {
@@ -70,7 +70,8 @@ fn a_year_of_nights_runs_once_each_and_keeps_what_it_should() {
             runs.push(now);
             let repository =
                 Repository::open(&config, &target, BucketPolicy::MustExist, &cancel).expect("open");
-            forget(&repository, &keep, (Effect::Apply, now), &state, &cancel).expect("forgotten");
+            let here = now.to_zoned(zone.clone());
+            forget(&repository, &keep, (Effect::Apply, &here), &state, &cancel).expect("forgotten");
         }
     }
     assert_eq!(
@@ -88,8 +89,7 @@ fn a_year_of_nights_runs_once_each_and_keeps_what_it_should() {
             .iter()
             .map(|run| s3haul::backup::SnapshotId::at(*run))
             .collect::<Vec<_>>(),
-        &TimeZone::system(),
-        now,
+        &now.to_zoned(zone.clone()),
     );
     assert_eq!(
         kept.len(),

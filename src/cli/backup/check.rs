@@ -62,47 +62,50 @@ pub(super) fn verify(
     let snapshot = snapshot.map(which).transpose()?;
     let share = args.share()?;
     let cancel = signals::cancel_on_signals();
-    args.unattended.attend(&format!("{} verify", job.name), |_| {
-        let open = job.open(&cancel)?;
-        let snapshots: Vec<Snapshot> = match &snapshot {
-            Some(which) => vec![find(&open.repository, which)?],
-            None => open.repository.snapshots()?,
-        };
-        if snapshots.is_empty() {
-            // There is nothing that could be proven.
-            find(&open.repository, &crate::backup::Which::Latest)?;
-        }
-        let checked = check(&open.repository, &snapshots, share)?;
-        tell(job, &checked, output);
-        let code = if checked.is_good() {
-            ExitCode::Done
-        } else {
-            let state = job.state.settings()?;
-            if let Err(error) = look_again(&open.repository, &job.name, &state, &cancel) {
-                printer::note(&format!("the next run may not look for what is missing: {error}"));
+    args.unattended
+        .attend(&format!("{} verify", job.name), |deadline| {
+            let open = job.open(&cancel)?;
+            let snapshots: Vec<Snapshot> = match &snapshot {
+                Some(which) => vec![find(&open.repository, which)?],
+                None => open.repository.snapshots()?,
+            };
+            if snapshots.is_empty() {
+                // There is nothing that could be proven.
+                find(&open.repository, &crate::backup::Which::Latest)?;
             }
-            ExitCode::Differs
-        };
-        let headline = headline(job, &checked);
-        match output.output {
-            OutputFormat::Json => tell_sums(job, &checked, code),
-            OutputFormat::Text if output.is_silent() && code == ExitCode::Done => {}
-            OutputFormat::Text => printer::data(&headline),
-        }
-        Ok(Came {
-            code,
-            figures: Figures {
-                results: vec![
-                    ("needed", checked.contents.0, checked.contents.1),
-                    ("read", checked.read.0, checked.read.1),
-                    ("different", checked.differences.len() as u64, 0),
-                ],
-                retries: 0,
-            },
-            headline,
-            stamp: None,
+            let checked = check(&open.repository, &snapshots, share, deadline)?;
+            tell(job, &checked, output);
+            let code = if checked.is_good() && checked.is_cut {
+                ExitCode::OutOfTime
+            } else if checked.is_good() {
+                ExitCode::Done
+            } else {
+                let state = job.state.settings()?;
+                if let Err(error) = look_again(&open.repository, &job.name, &state, &cancel) {
+                    printer::note(&format!("the next run may not look for what is missing: {error}"));
+                }
+                ExitCode::Differs
+            };
+            let headline = headline(job, &checked);
+            match output.output {
+                OutputFormat::Json => tell_sums(job, &checked, code),
+                OutputFormat::Text if output.is_silent() && code == ExitCode::Done => {}
+                OutputFormat::Text => printer::data(&headline),
+            }
+            Ok(Came {
+                code,
+                figures: Figures {
+                    results: vec![
+                        ("needed", checked.contents.0, checked.contents.1),
+                        ("read", checked.read.0, checked.read.1),
+                        ("different", checked.differences.len() as u64, 0),
+                    ],
+                    retries: 0,
+                },
+                headline,
+                stamp: None,
+            })
         })
-    })
 }
 
 fn said(flaw: &Flaw) -> String {

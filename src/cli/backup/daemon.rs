@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,9 @@ use crate::schedule::{Slot, Timetable};
 
 /// The clock is looked at as often: it may be set, and the machine may have slept.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
+
+/// No schedule pauses for longer.
+const LONG_AGO: SignedDuration = SignedDuration::from_hours(9 * 366 * 24);
 
 /// What woke us.
 enum Woken {
@@ -52,10 +55,9 @@ pub(super) fn run(args: &JobsArgs, output: &OutputArgs) -> Result<ExitCode> {
             Woken::ToReload => plan = reloaded(plan, args),
             Woken::ByTime => {}
         }
-        for name in plan.timetable.due(Timestamp::now()) {
-            if cancel.is_cancelled() {
-                break;
-            }
+        while !cancel.is_cancelled()
+            && let Some(name) = plan.timetable.take_due(Timestamp::now())
+        {
             plan.run(&name, &cancel, output);
         }
     }
@@ -101,6 +103,18 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
+/// Up to when a run has done what was due. One that was stopped, or kept out by another, has not: it is made up for.
+fn settled_by(run: &LastRun) -> Timestamp {
+    let is_undone = [ExitCode::Interrupted, ExitCode::Terminated, ExitCode::Locked]
+        .iter()
+        .any(|code| *code as u8 == run.exit_code);
+    match (is_undone, run.last_success) {
+        (false, _) => run.begun,
+        (true, Some(last_success)) => last_success,
+        (true, None) => run.begun - LONG_AGO,
+    }
+}
+
 impl Plan {
     fn read(args: &JobsArgs) -> Result<Self> {
         let jobs: Vec<Job> = args
@@ -118,7 +132,7 @@ impl Plan {
             .filter_map(|job| {
                 let schedule = job.schedule.clone()?;
                 Some(job.place_of_last_run().map(|place| {
-                    let last = LastRun::read(&place).map(|run| run.begun);
+                    let last = LastRun::read(&place).map(|run| settled_by(&run));
                     let when = (schedule, job.jitter.unwrap_or_default());
                     Slot::new(job.name.clone(), when, job.zone(), last, now)
                 }))

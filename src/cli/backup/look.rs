@@ -9,7 +9,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::jobs::{Job, JobsArgs};
 use crate::cli::output_args::{OutputArgs, OutputFormat};
 use crate::cli::{json, printer, signals};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 
 /// What a terminal is to show of a text that may be hostile.
 fn shown(text: &str) -> String {
@@ -28,8 +28,17 @@ fn shown(text: &str) -> String {
 
 pub(super) fn list(jobs: &[Job], output: &OutputArgs) -> Result<ExitCode> {
     let cancel = signals::cancel_on_signals();
+    let mut code = ExitCode::Done;
     for job in jobs {
-        for Snapshot { id, manifest_bytes } in job.open(&cancel)?.repository.snapshots()? {
+        let snapshots = match job.open(&cancel).and_then(|open| open.repository.snapshots()) {
+            Err(error) if jobs.len() > 1 => {
+                printer::failure(&format!("{}: {}", job.name, chain(&error)));
+                code = ExitCode::Failed;
+                continue;
+            }
+            snapshots => snapshots?,
+        };
+        for Snapshot { id, manifest_bytes } in snapshots {
             match output.output {
                 OutputFormat::Json => json::line(
                     "snapshot",
@@ -43,7 +52,7 @@ pub(super) fn list(jobs: &[Job], output: &OutputArgs) -> Result<ExitCode> {
             }
         }
     }
-    Ok(ExitCode::Done)
+    Ok(code)
 }
 
 pub(super) fn ls(job: &Job, which: &Which, path: &str, output: &OutputArgs) -> Result<ExitCode> {

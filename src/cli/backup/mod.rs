@@ -10,6 +10,7 @@ mod tend;
 mod units;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 
 use super::exit_code::ExitCode;
 use super::jobs::JobsArgs;
@@ -145,5 +146,5 @@ fn named(text: &str) -> Result<(&str, Which)> {
 
 /// The one of the snapshots that are there that is meant.
 fn find(repository: &Repository, which: &Which) -> Result<Snapshot> {
-    resolve(&repository.snapshots()?, which).cloned()
+    resolve(&repository.snapshots()?, which, Timestamp::now()).cloned()
 }

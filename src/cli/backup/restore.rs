@@ -109,6 +109,7 @@ fn headline(snapshot: &str, run: &RunSummary, entries: &RestoredEntries) -> Stri
         ("links", entries.links),
         ("directories", entries.directories),
         ("pipes, sockets and devices left out", entries.left_out),
+        ("in whose place something else stays", entries.kept),
         ("without content in the snapshot", entries.without_content),
     ] {
         if count > 0 {

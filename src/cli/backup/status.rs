@@ -26,17 +26,17 @@ struct JobStatus {
 impl JobStatus {
     fn of(job: &Job, census: Result<Census>, now: Timestamp) -> Result<Self> {
         let last_run = LastRun::read(&job.place_of_last_run()?);
-        // On another machine, a snapshot with all in it is as good as a note.
-        let of_bucket = census.as_ref().ok().and_then(|census| {
-            let is_whole = census.last.is_some_and(|totals| totals.errors == 0);
-            census
-                .snapshots
-                .last()
-                .filter(|_| is_whole)
-                .map(|snapshot| snapshot.id.time())
-        });
         let noted = last_run.as_ref().and_then(|run| run.last_success);
-        let last_success = of_bucket.max(noted);
+        // What is stored counts, and not what was noted of it: the bucket may be empty by now.
+        let last_success = match &census {
+            Ok(Census {
+                latest: Some(latest),
+                last: Some(totals),
+                ..
+            }) if totals.errors == 0 => Some(latest.time()),
+            Ok(Census { last: None, .. }) => None,
+            _ => noted,
+        };
         let next = job
             .schedule
             .as_ref()
@@ -54,7 +54,11 @@ impl JobStatus {
     }
 
     fn is_bad(&self) -> bool {
-        self.is_late == Some(true) || self.census.is_err()
+        self.is_late == Some(true)
+            || self
+                .census
+                .as_ref()
+                .map_or(true, |census| census.latest.is_some() && census.last.is_none())
     }
 }
 
@@ -62,7 +66,7 @@ pub(super) fn status(jobs: &[Job], output: &OutputArgs) -> Result<ExitCode> {
     let (cancel, now) = (signals::cancel_on_signals(), Timestamp::now());
     let mut is_bad = false;
     for job in jobs {
-        let census = job.open(&cancel).and_then(|open| census(&open.repository));
+        let census = job.open(&cancel).and_then(|open| census(&open.repository, now));
         let status = JobStatus::of(job, census, now)?;
         is_bad |= status.is_bad();
         match output.output {
@@ -73,6 +77,18 @@ pub(super) fn status(jobs: &[Job], output: &OutputArgs) -> Result<ExitCode> {
                 }
                 if let Err(error) = &status.census {
                     printer::failure(&format!("{}: {}", job.name, chain(error)));
+                }
+                if let Ok(Census {
+                    latest: Some(latest),
+                    last: None,
+                    ..
+                }) = &status.census
+                {
+                    let message = format!(
+                        "{}@{latest} cannot be read; s3haul backup verify says why",
+                        job.name
+                    );
+                    printer::failure(&message);
                 }
                 if status.is_late == Some(true) {
                     let most = job.max_age.unwrap_or_default();
@@ -115,16 +131,11 @@ fn text(job: &Job, status: &JobStatus, now: Timestamp) -> String {
         status.last_success.map_or_else(|| "none".to_owned(), past),
     );
     if let Ok(census) = &status.census {
-        let last = census.snapshots.last();
         line(
             "snapshots",
-            match last {
+            match &census.latest {
                 None => "none".to_owned(),
-                Some(last) => format!(
-                    "{}, the last is {}",
-                    grouped(census.snapshots.len() as u64),
-                    last.id
-                ),
+                Some(latest) => format!("{}, the last is {latest}", grouped(census.snapshots)),
             },
         );
         line(
@@ -162,8 +173,8 @@ fn tell(job: &Job, status: &JobStatus, now: Timestamp) {
             "last_success": text(status.last_success),
             "age_seconds": status.last_success.map(|last| age(last, now).as_secs()),
             "is_late": status.is_late,
-            "snapshots": census.map(|census| census.snapshots.len()),
-            "latest": census.and_then(|census| census.snapshots.last()).map(|last| last.id.clone()),
+            "snapshots": census.map(|census| census.snapshots),
+            "latest": census.and_then(|census| census.latest.as_ref()),
             "stored": census.map(|census| json!({ "contents": census.stored.0, "bytes": census.stored.1 })),
             "logical": census.and_then(|census| census.last),
             "next_run": text(status.next),

@@ -70,7 +70,8 @@ pub(super) fn forget_of(job: &Job, args: &ForgetArgs, output: &OutputArgs) -> Re
         keep if keep.is_nothing() => job.keep.keep(),
         keep => keep,
     };
-    let how = (effect(args.dry_run), Timestamp::now());
+    let now = Timestamp::now().to_zoned(job.zone());
+    let how = (effect(args.dry_run), &now);
     // Said before a server is asked.
     refuse_nothing(&keep)?;
     let open = job.open(&cancel)?;
@@ -91,8 +92,14 @@ pub(super) fn forget_after_run(
     }
     let forgotten =
         Repository::open(config, &job.target, BucketPolicy::MustExist, cancel).and_then(|repository| {
-            let how = (Effect::Apply, Timestamp::now());
-            forget(&repository, &keep, how, &job.state.settings()?, cancel)
+            let now = Timestamp::now().to_zoned(job.zone());
+            forget(
+                &repository,
+                &keep,
+                (Effect::Apply, &now),
+                &job.state.settings()?,
+                cancel,
+            )
         });
     match forgotten {
         Ok(forgotten) if output.is_silent() && forgotten.failures.is_empty() => ExitCode::Done,
@@ -118,7 +125,7 @@ fn tell_forgotten(job: &Job, forgotten: &Forgotten, is_dry: bool, output: &Outpu
                 OutputFormat::Json => {
                     json::line("forget", json!({ "job": job.name, "id": id, "outcome": word }))
                 }
-                OutputFormat::Text if output.quiet || (word == "kept" && output.is_silent()) => {}
+                OutputFormat::Text if output.is_silent() && !is_dry => {}
                 OutputFormat::Text => printer::data(&format!("{word} {}@{id}", job.name)),
             }
         }
@@ -155,10 +162,14 @@ pub(super) fn prune_of(job: &Job, args: &PruneArgs, output: &OutputArgs) -> Resu
                 OutputFormat::Text if output.is_silent() && code == ExitCode::Done && !args.dry_run => {}
                 OutputFormat::Text => printer::data(&headline),
             }
+            let deleted = pruned.deleted.clone().unwrap_or_default();
             Ok(Came {
                 code,
                 figures: Figures {
-                    results: vec![("deleted", pruned.to_go.0, pruned.to_go.1)],
+                    results: vec![
+                        ("deleted", deleted.objects, deleted.bytes),
+                        ("failed", deleted.failed, 0),
+                    ],
                     retries: 0,
                 },
                 headline,

@@ -49,13 +49,24 @@ pub(super) fn schedule(job: &Job, args: &ScheduleArgs, jobs: &JobsArgs) -> Resul
         return install(&units, args.yes);
     }
     printer::data(&format!(
-        "# crontab -e, for the user who runs it:\n{schedule} {}",
+        "# crontab -e, for the user who runs it{}:\n{schedule} {}",
+        of_zone(job),
         crontab(&words)
     ));
     for unit in units {
         printer::data(&format!("\n# {}\n{}", unit.name, unit.text.trim_end()));
     }
     Ok(ExitCode::Done)
+}
+
+/// What a crontab cannot say everywhere.
+fn of_zone(job: &Job) -> String {
+    match job.zone_name() {
+        Some(zone) => {
+            format!(" (cron goes by the system's time zone, and this is {zone}; cronie knows CRON_TZ={zone})")
+        }
+        None => String::new(),
+    }
 }
 
 /// The command that runs a job.
@@ -107,7 +118,8 @@ fn units(job: &Job, schedule: &Schedule, words: &[String]) -> [Unit; 2] {
          Description=s3haul backup of {job}\n\
          Wants=network-online.target\n\
          After=network-online.target\n\
-         # A unit that hears of failures, such as one that mails: OnFailure=notify@%n.service\n\
+         # A unit of yours that tells somebody; systemd only notes that there is none.\n\
+         OnFailure=s3haul-failed@%n.service\n\
          \n\
          [Service]\n\
          Type=oneshot\n\
@@ -123,9 +135,12 @@ fn units(job: &Job, schedule: &Schedule, words: &[String]) -> [Unit; 2] {
     let times: String = schedule
         .on_calendar()
         .iter()
-        .map(|time| format!("OnCalendar={time}\n"))
+        .map(|time| match job.zone_name() {
+            Some(zone) => format!("OnCalendar={time} {zone}\n"),
+            None => format!("OnCalendar={time}\n"),
+        })
         .collect();
-    let delay = job.jitter.map_or(300, |jitter| jitter.as_secs());
+    let delay = job.jitter.unwrap_or_default().as_secs();
     let timer = format!(
         "[Unit]\n\
          Description=Times of {name}.service\n\
