@@ -102,7 +102,7 @@ impl Arrivals<'_> {
     /// The server cannot be asked.
     pub(super) fn look_at_found(&mut self, repository: &Repository) -> Result<()> {
         for (key, size_bytes) in std::mem::take(&mut self.found_there) {
-            let is = repository.ask(1, async |store| match store.head_object(&key).await {
+            let is = repository.ask(async |store| match store.head_object(&key).await {
                 Err(error) if error.kind == StoreErrorKind::NoSuchKey => Ok(None),
                 head => head.map(|head| Some(head.size_bytes)),
             })?;

@@ -11,12 +11,10 @@ use sha2::{Digest as _, Sha256};
 use super::contents::Contents;
 use super::hashing::Digest;
 use super::layout::{DATA, SnapshotId, data_key, hash_of_key};
-use super::repository::{Repository, Snapshot, read_object};
+use super::repository::{IN_FLIGHT, Repository, Snapshot, read_object};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{ObjectStore, StoreErrorKind, StoreResult, hex};
 
-/// Objects that are read at a time.
-const IN_FLIGHT: usize = 8;
 /// Contents that are handed to the readers together.
 const LOT: usize = 256;
 /// Paths that are named for one difference.
@@ -195,7 +193,7 @@ fn read_all(
             break;
         }
         count += lot.len();
-        repository.ask(IN_FLIGHT, async |store| {
+        repository.ask(async |store| {
             let mut reads = stream::iter(lot)
                 .map(|need| read_one(store, &prefix, need))
                 .buffer_unordered(IN_FLIGHT);

@@ -65,7 +65,7 @@ pub fn forget(
         let prefix = repository.prefix();
         for lot in forgotten.chunks(MAX_DELETED) {
             let keys: Vec<String> = lot.iter().map(|id| id.key(&prefix)).collect();
-            let answers = repository.ask(1, async |store| store.delete_objects(&keys).await)?;
+            let answers = repository.ask(async |store| store.delete_objects(&keys).await)?;
             for (id, answer) in lot.iter().zip(answers) {
                 if let Err(error) = answer {
                     failures.push((id.clone(), error.to_string()));

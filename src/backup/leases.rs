@@ -19,7 +19,7 @@ use super::layout::{PRUNING, RUNNING, SnapshotId};
 use super::repository::Repository;
 use crate::config::ChecksumAlgorithm;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{Home, open_store};
+use crate::pipeline::Home;
 use crate::store::{Body, ListedObject, MAX_DELETED, ObjectProperties, Payload, PutObject, StoreErrorKind};
 
 /// A prune that goes on for longer has died: it stops itself long before.
@@ -74,7 +74,7 @@ impl Lease {
     fn put(repository: &Repository, directory: &str, name: &str) -> Result<Self> {
         let key = format!("{}{directory}{name}", repository.prefix());
         let request = request(&key, b"", repository.checksum);
-        let head = repository.ask(1, async |store| {
+        let head = repository.ask(async |store| {
             store.put_object(&request).await?;
             store.head_object(&key).await
         })?;
@@ -183,7 +183,7 @@ impl Lease {
         let Some(key) = &self.key else {
             return Ok(true);
         };
-        repository.ask(1, async |store| match store.head_object(key).await {
+        repository.ask(async |store| match store.head_object(key).await {
             Err(error) if error.kind == StoreErrorKind::NoSuchKey => Ok(false),
             outcome => outcome.map(|_| true),
         })
@@ -208,20 +208,13 @@ impl Lease {
         let Some(key) = &self.key else {
             return true;
         };
-        let place = (repository.target.bucket.as_str(), 1);
         let over = request(key, OVER, repository.checksum);
-        let ended = open_store(&repository.connector, repository.retry, place).map(|(host, store)| {
-            // The limit's clock is that of the runtime.
-            let _on_host = host.runtime.enter();
-            let end = tokio::time::timeout(END_LIMIT, async {
-                match store.delete_object(key).await {
-                    Ok(()) => Ok(()),
-                    Err(_) => store.put_object(&over).await.map(|_| ()),
-                }
+        let ended =
+            repository.ask_at_the_end(END_LIMIT, async |store| match store.delete_object(key).await {
+                Ok(()) => Ok(()),
+                Err(_) => store.put_object(&over).await.map(|_| ()),
             });
-            host.runtime.block_on(end)
-        });
-        let is_ended = matches!(ended, Ok(Ok(Ok(()))));
+        let is_ended = matches!(ended, Some(Ok(())));
         if !is_ended {
             tracing::info!(
                 ?ended,
@@ -264,7 +257,7 @@ fn ids(repository: &Repository) -> Result<HashSet<String>> {
 /// One of them stays.
 fn remove(repository: &Repository, keys: &[String]) -> Result<()> {
     for lot in keys.chunks(MAX_DELETED) {
-        let answers = repository.ask(1, async |store| store.delete_objects(lot).await)?;
+        let answers = repository.ask(async |store| store.delete_objects(lot).await)?;
         if let Some(error) = answers.into_iter().find_map(std::result::Result::err) {
             let message = "what says that runs go on which have ended cannot be removed";
             return Err(Error::new(ErrorKind::Server, message).with_source(error));

@@ -102,7 +102,11 @@ fn prune_alone(
     let goes_on = || {
         let is_late = rules.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let is_over = is_late || repository.cancel.is_cancelled() || awake_and_asleep() - since > LONGEST;
-        Ok(!is_over && lease.is_alone(repository)?)
+        if is_over || lease.is_alone(repository)? {
+            return Ok(!is_over);
+        }
+        let message = format!("a backup to {} has begun meanwhile", repository.target);
+        Err(Error::new(ErrorKind::Locked, message).with_hint("the next prune removes what is left"))
     };
     let server = Server {
         connector: &repository.connector,

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -11,12 +13,13 @@ use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
 use super::layout::{SNAPSHOTS, SnapshotId};
-use super::manifest::{Entry, ManifestError, ManifestReader, Totals};
+use super::manifest::{Entry, Header, ManifestError, ManifestReader, Totals};
 use crate::config::{BucketPolicy, ChecksumAlgorithm, Config, RetrySettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Stored, find_server, look_at_bucket, open_store};
 use crate::source::S3Url;
 use crate::store::{Connector, GetObject, ObjectStore, StoreErrorKind, StoreResult, explain};
+use crate::strategy::Host;
 
 /// A snapshot that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,9 @@ impl FromStr for Which {
     }
 }
 
+/// Requests that one question may have in flight.
+pub(super) const IN_FLIGHT: usize = 8;
+
 /// Where the snapshots of a job are: a prefix of a bucket, on a server that was found once.
 pub struct Repository {
     pub(super) connector: Connector,
@@ -97,6 +103,8 @@ pub struct Repository {
     pub(super) retry: RetrySettings,
     pub(super) checksum: ChecksumAlgorithm,
     pub(super) cancel: CancellationToken,
+    host: Arc<Host>,
+    store: Arc<dyn ObjectStore>,
 }
 
 impl Repository {
@@ -113,12 +121,15 @@ impl Repository {
         let connector = find_server(config, cancel)?;
         let retry = config.transfer.retry;
         look_at_bucket(&connector, retry, (&target.bucket, policy), cancel)?;
+        let (host, store) = open_store(&connector, retry, (&target.bucket, IN_FLIGHT))?;
         Ok(Self {
             connector,
             target: target.clone(),
             retry,
             checksum: config.transfer.checksum,
             cancel: cancel.clone(),
+            host,
+            store,
         })
     }
 
@@ -134,26 +145,30 @@ impl Repository {
         Stored::new(server, (&self.target.bucket, &listed), &self.cancel)
     }
 
-    /// Asks the bucket for one thing, with up to so many requests in flight.
+    /// Asks the bucket for something, with up to [`IN_FLIGHT`] requests in flight.
     ///
     /// # Errors
     /// What the server says, explained; [`ErrorKind::Interrupted`] when it is cancelled.
-    pub(super) fn ask<T>(
-        &self,
-        connections: usize,
-        question: impl AsyncFnOnce(&dyn ObjectStore) -> StoreResult<T>,
-    ) -> Result<T> {
-        let bucket = self.target.bucket.as_str();
-        let (host, store) = open_store(&self.connector, self.retry, (bucket, connections))?;
-        host.runtime.block_on(async {
+    pub(super) fn ask<T>(&self, question: impl AsyncFnOnce(&dyn ObjectStore) -> StoreResult<T>) -> Result<T> {
+        self.host.runtime.block_on(async {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "stopped while asking the server")),
-                answer = question(store.as_ref()) => {
-                    answer.map_err(|error| explain(&error, bucket, &self.connector))
+                answer = question(self.store.as_ref()) => {
+                    answer.map_err(|error| explain(&error, &self.target.bucket, &self.connector))
                 }
             }
         })
+    }
+
+    /// Asks also when it was cancelled, and no longer than for `limit`. None when that is over.
+    pub(super) fn ask_at_the_end<T>(
+        &self,
+        limit: Duration,
+        question: impl AsyncFnOnce(&dyn ObjectStore) -> StoreResult<T>,
+    ) -> Option<StoreResult<T>> {
+        let answer = async { tokio::time::timeout(limit, question(self.store.as_ref())).await };
+        self.host.runtime.block_on(answer).ok()
     }
 
     /// The snapshots that are there, from the first to the last.
@@ -175,18 +190,18 @@ impl Repository {
         Ok(snapshots)
     }
 
-    /// Refuses to add snapshots of `job` to those of another.
+    /// The first line of the manifest of a snapshot; none when it is damaged.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] when the last one is of another job; it cannot be read.
-    pub(super) fn refuse_other_job(&self, snapshots: &[Snapshot], job: &str) -> Result<()> {
-        let Some(last) = snapshots.last() else {
-            return Ok(());
-        };
-        let key = last.id.key(&self.prefix());
-        let length = last.manifest_bytes.min(BEGINNING_BYTES);
+    /// It cannot be read.
+    pub(super) fn header(&self, snapshot: &Snapshot) -> Result<Option<Header>> {
+        let key = snapshot.id.key(&self.prefix());
+        let length = snapshot.manifest_bytes.min(BEGINNING_BYTES);
+        if length == 0 {
+            return Ok(None);
+        }
         let mut beginning = Vec::new();
-        self.ask(1, async |store| {
+        self.ask(async |store| {
             let request = GetObject {
                 range: Some((0, length)),
                 ..GetObject::whole(&key)
@@ -197,19 +212,8 @@ impl Repository {
             };
             store.get_object(&request, &mut sink).await
         })?;
-        match ManifestReader::new(&beginning[..]) {
-            Ok(reader) if reader.header().job != job => Err(Error::new(
-                ErrorKind::Usage,
-                format!(
-                    "{} has the snapshots of job '{}', and this is job '{job}'",
-                    self.target,
-                    reader.header().job.escape_debug()
-                ),
-            )
-            .with_hint("give each job a prefix of its own; a job that was renamed keeps its name here")),
-            // One that is damaged says nothing; verify does.
-            _ => Ok(()),
-        }
+        let reader = ManifestReader::new(&beginning[..]).ok();
+        Ok(reader.map(|reader| reader.header().clone()))
     }
 
     /// Brings the manifest of a snapshot here, and proves it: read to its end, it is what was written, of this snapshot.
@@ -223,7 +227,7 @@ impl Repository {
         };
         let mut file = tempfile::tempfile().map_err(spool)?;
         let key = id.key(&self.prefix());
-        self.ask(1, async |store| {
+        self.ask(async |store| {
             read_object(store, (&key, *manifest_bytes), &mut |bytes| file.write_all(bytes)).await
         })?;
         let mut manifest = Manifest {

@@ -161,7 +161,12 @@ impl Running {
         let origin = origin(&request.job);
         let mut memory = Memory::open(&home, &origin, false);
         if !memory.is_of_before() {
-            repository.refuse_other_job(&snapshots, &request.job)?;
+            let before = snapshots.last().map(|last| repository.header(last)).transpose()?;
+            memory.notes.extend(look_at_before(
+                before.flatten().as_ref(),
+                &draft.header,
+                &request.target,
+            )?);
         }
         memory.set_origin(&origin);
         let upload = upload_request(request, &home, config);
@@ -265,6 +270,29 @@ impl Running {
         }
         Ok((draft.header.id.clone(), totals))
     }
+}
+
+/// Refuses to add a snapshot to those of another job. Returns what is remarkable about those that are there, for people.
+fn look_at_before(before: Option<&Header>, now: &Header, target: &S3Url) -> Result<Option<String>> {
+    let Some(before) = before else {
+        return Ok(None);
+    };
+    if before.job != now.job {
+        let message = format!(
+            "{target} has the snapshots of job '{}', and this is job '{}'",
+            before.job.escape_debug(),
+            now.job
+        );
+        return Err(Error::new(ErrorKind::Usage, message)
+            .with_hint("give each job a prefix of its own; a job that was renamed keeps its name here"));
+    }
+    Ok((before.host != now.host).then(|| {
+        format!(
+            "the last snapshot at {target} is of host '{}' and this is '{}': two that share a target forget each other's days",
+            before.host.escape_debug(),
+            now.host
+        )
+    }))
 }
 
 /// How contents are sent: each on its own, as what it was read as, and never in place of another.

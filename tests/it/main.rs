@@ -7,6 +7,7 @@
 )]
 
 mod backup;
+mod backup_bad_input;
 mod backup_daemon;
 mod backup_job;
 mod backup_restore;
