@@ -326,4 +326,24 @@ mod tests {
             "every day, as a crontab means it"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_typed_has_times_that_rise_or_is_refused(
+            pieces in proptest::collection::vec(
+                proptest::sample::select(vec!["*", "/", ",", "-", "0", "1", "5", "23", "31", "59", "61", "feb", "fri", "L", " ", "@daily", "é"]),
+                1..14)
+        ) {
+            let text = pieces.concat();
+            if let Ok(schedule) = text.parse::<Schedule>() {
+                proptest::prop_assert!(!schedule.on_calendar().is_empty());
+                let mut time = at("2026-03-28T23:59:59+01:00[Europe/Berlin]");
+                for _ in 0..5 {
+                    let next = schedule.next_after(&time).expect("another");
+                    proptest::prop_assert!(next > time, "{}: {} behind {}", schedule, next, time);
+                    time = next;
+                }
+            }
+        }
+    }
 }

@@ -27,7 +27,7 @@ fn doubtful(what: impl std::fmt::Display) -> StoreError {
 }
 
 /// The page in `xml`.
-pub(super) fn page_in(xml: &[u8]) -> StoreResult<ListPage> {
+pub(in crate::store) fn page_in(xml: &[u8]) -> StoreResult<ListPage> {
     let Found {
         mut objects,
         prefixes,
