@@ -1,13 +1,33 @@
-//! Sizes and rates as people type and read them.
+//! Sizes, rates and names as people type and read them.
 //!
 //! The only place that knows 1,024 from 1,000. Used by the configuration, the command line and the
 //! reports; knows nothing of any of them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// A text of anybody's as a terminal may show it: no letter of it moves the cursor, breaks the line or turns it around.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    let is_plain = |letter: char| {
+        !letter.is_control() && !matches!(letter, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}')
+    };
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if is_plain(letter) {
+            escaped.push(letter);
+        } else {
+            escaped.extend(letter.escape_default());
+        }
+    }
+    Cow::Owned(escaped)
+}
 
 /// 1,024 bytes.
 pub const KIB: u64 = 1024;

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::layout::{DATA, SnapshotId, hash_of_key};
 use super::manifest::Totals;
-use super::repository::{Repository, Which, resolve};
+use super::repository::Repository;
+use super::which::{Which, resolve};
 use crate::error::{ErrorKind, Result};
 
 /// See the module.

@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 use super::contents::Contents;
 use super::hashing::Digest;
 use super::layout::{DATA, SnapshotId, data_key, hash_of_key};
-use super::repository::{IN_FLIGHT, Repository, Snapshot, read_object};
+use super::repository::{IN_FLIGHT, Repository, read_object};
+use super::which::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{ObjectStore, StoreErrorKind, StoreResult, hex};
 

@@ -8,6 +8,7 @@ use super::leases::forget_runs;
 use super::repository::Repository;
 use super::retention::Keep;
 use super::run::BACKUP;
+use super::which::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Effect, Home, StateSettings};
 use crate::store::MAX_DELETED;
@@ -19,6 +20,8 @@ pub struct Forgotten {
     pub kept: Vec<SnapshotId>,
     /// Snapshots that are gone, or would be.
     pub forgotten: Vec<SnapshotId>,
+    /// Snapshots among those that are kept that cannot be read.
+    pub damaged: Vec<SnapshotId>,
     /// Snapshots that should be and are not, and why.
     pub failures: Vec<(SnapshotId, String)>,
 }
@@ -37,8 +40,11 @@ pub fn refuse_nothing(keep: &Keep) -> Result<()> {
     ))
 }
 
-/// Forgets the snapshots that `keep` does not keep at `now`, whose time zone says when days begin. The oldest go first, so that what is left when it is stopped is
-/// what a later one would leave.
+/// Forgets the snapshots that `keep` does not keep at `now`, whose time zone says when days begin. The oldest go first, so that
+/// what is left when it is stopped is what a later one would leave.
+///
+/// The last snapshot that has all its files stays in any case, and those behind it that cannot be read take nobody's place:
+/// bad nights do not push out the last good one.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] when nothing would be kept; [`ErrorKind::Locked`] when another run has the target; the snapshots
@@ -53,12 +59,13 @@ pub fn forget(
     refuse_nothing(keep)?;
     let endpoint = repository.connector.endpoint();
     let _home = Home::open(state, BACKUP, (&endpoint, &repository.target), cancel)?;
-    let ids: Vec<SnapshotId> = repository
-        .snapshots()?
-        .into_iter()
-        .map(|snapshot| snapshot.id)
-        .collect();
-    let kept = keep.of(&ids, now);
+    let snapshots = repository.snapshots()?;
+    let (whole, damaged) = last_whole(repository, &snapshots, now)?;
+    let ids: Vec<SnapshotId> = snapshots.into_iter().map(|snapshot| snapshot.id).collect();
+    let readable: Vec<SnapshotId> = ids.iter().filter(|id| !damaged.contains(id)).cloned().collect();
+    let mut kept = keep.of(&readable, now);
+    kept.extend(whole);
+    kept.extend(damaged.iter().cloned());
     let (kept, mut forgotten): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| kept.contains(id));
     let mut failures = Vec::new();
     if effect == Effect::Apply {
@@ -78,6 +85,26 @@ pub fn forget(
     Ok(Forgotten {
         kept,
         forgotten,
+        damaged,
         failures,
     })
+}
+
+/// The last snapshot that has all its files, if there is one, and those behind it that cannot be read.
+fn last_whole(
+    repository: &Repository,
+    snapshots: &[Snapshot],
+    now: &Zoned,
+) -> Result<(Option<SnapshotId>, Vec<SnapshotId>)> {
+    let mut damaged = Vec::new();
+    let past = |snapshot: &&Snapshot| !snapshot.id.is_of_future(now.timestamp());
+    for snapshot in snapshots.iter().rev().filter(past) {
+        match repository.manifest(snapshot) {
+            Ok(manifest) if manifest.totals().errors == 0 => return Ok((Some(snapshot.id.clone()), damaged)),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Damaged => damaged.push(snapshot.id.clone()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((None, damaged))
 }

@@ -1,6 +1,6 @@
 //! What a survey of the sources goes by, and what it came to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::config::ChecksumAlgorithm;
 use crate::error::Error;
 
 /// What was counted on the way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Files, and their bytes.
     pub files: u64,
@@ -21,6 +21,8 @@ pub struct Tally {
     pub unchanged: u64,
     /// Entries that are left out by `--exclude`.
     pub excluded: u64,
+    /// Files of each source, by the name that it has in the snapshot.
+    pub(super) files_of: BTreeMap<String, u64>,
     /// Contents that were handed on to be uploaded.
     pub(super) handed_on: u64,
 }

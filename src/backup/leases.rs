@@ -104,6 +104,7 @@ impl Lease {
     pub(super) fn of_run(repository: &Repository, home: &Home, id: &SnapshotId) -> Result<Self> {
         let owner = owner(home)?;
         let lease = Self::put(repository, RUNNING, &format!("{id}-{owner}"))?;
+        lease.end_earlier(repository, &owner)?;
         for object in repository.listing(PRUNING) {
             let object = object?;
             let age = lease.age_of(&object);
@@ -118,6 +119,22 @@ impl Lease {
             }
         }
         Ok(lease)
+    }
+
+    /// Ends what runs of the same owner have left that were killed: others would wait for them.
+    fn end_earlier(&self, repository: &Repository, owner: &str) -> Result<()> {
+        for object in repository.listing(RUNNING) {
+            let object = object?;
+            let is_own = self.key.as_ref() == Some(&object.key);
+            if !is_own && !is_over(&object) && run_of(&object.key).is_some_and(|(_, of)| of == owner) {
+                let earlier = Self {
+                    key: Some(object.key),
+                    begun: self.begun,
+                };
+                earlier.end(repository);
+            }
+        }
+        Ok(())
     }
 
     /// Says that a prune goes on. Runs that have ended, and those that are older than `grace` and have no manifest, say

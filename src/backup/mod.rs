@@ -14,6 +14,7 @@ mod forgetting;
 #[cfg(fuzzing)]
 mod fuzz;
 mod ground;
+mod guards;
 mod hashing;
 mod last_run;
 mod layout;
@@ -29,6 +30,7 @@ mod retention;
 mod run;
 mod survey;
 mod wanted;
+mod which;
 
 #[cfg(fuzzing)]
 pub(crate) use fuzz::fuzz_manifest;
@@ -42,7 +44,8 @@ pub use last_run::LastRun;
 pub use layout::SnapshotId;
 pub use pruning::{PruneRules, Pruned, prune};
 pub use remembered::look_again;
-pub use repository::{Manifest, Repository, Snapshot, Which, resolve};
+pub use repository::{Manifest, Repository};
 pub use restoring::{RestoredEntries, SnapshotRestoreRequest, restore_snapshot};
 pub use retention::Keep;
 pub use run::{BackupRequest, BackupSummary, backup};
+pub use which::{Snapshot, Which, resolve};

@@ -6,8 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::layout::SnapshotId;
-use super::repository::{Repository, Snapshot};
+use super::repository::Repository;
 use super::run::BACKUP;
+use super::which::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::{Change, Known, KnownObject, KnownObjects, Memory, Origin, State, host_name};
 use crate::pipeline::{Home, StateSettings};

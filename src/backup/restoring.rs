@@ -59,6 +59,8 @@ pub struct RestoredEntries {
     pub kept: u64,
     /// Entries that the snapshot has no content for: they could not be read when it was made.
     pub without_content: u64,
+    /// Which those are, and why: the first of them.
+    pub lost: Vec<(String, String)>,
     /// What could not be made, and why: the first of them, and how many.
     pub failures: Vec<(String, String)>,
     /// All that could not.
@@ -219,8 +221,11 @@ impl Restoring<'_> {
                 entry.kind,
                 EntryKind::Fifo | EntryKind::Socket | EntryKind::Device
             );
-            if entry.error.is_some() {
+            if let Some(error) = &entry.error {
                 self.entries.without_content += 1;
+                if self.entries.lost.len() < KEPT {
+                    self.entries.lost.push((entry.path.clone(), error.clone()));
+                }
             } else if is_special {
                 self.entries.left_out += 1;
             }

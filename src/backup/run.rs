@@ -14,12 +14,14 @@ use super::arrivals::Arrivals;
 use super::contents::Inventory;
 use super::draft::{Draft, Way};
 use super::ground::{Ends, Ground, Surveyed, Tally};
+use super::guards::{look_at_before, refuse_emptied};
 use super::layout::{DATA, SnapshotId};
 use super::leases::Lease;
 use super::manifest::{Header, KIND, ManifestWriter, Totals, VERSION};
 use super::remembered::{Remembered, all_is_in, origin};
-use super::repository::{Repository, Snapshot};
+use super::repository::Repository;
 use super::survey::Survey;
+use super::which::Snapshot;
 use crate::config::{BatchSmall, BucketPolicy, ChecksumAlgorithm, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::Memory;
@@ -29,6 +31,9 @@ use crate::source::{Filter, Root, S3Url, key, named_roots};
 
 /// What the lock of a job's target is for: runs, forgets and prunes have it one at a time.
 pub(super) const BACKUP: &str = "backup";
+/// Reasons that are kept.
+const KEPT: usize = 10;
+
 /// What to back up, and where to.
 #[derive(Clone, Debug)]
 pub struct BackupRequest {
@@ -48,6 +53,8 @@ pub struct BackupRequest {
     pub config: Config,
     /// Where what is remembered of backups is kept.
     pub state: StateSettings,
+    /// Also when a source has no file any more that had some in the last snapshot.
+    pub allows_empty_source: bool,
     /// When nothing new is begun any more.
     pub deadline: Option<Instant>,
     /// When the run begins: the snapshot is named by it.
@@ -63,6 +70,8 @@ pub struct BackupSummary {
     pub snapshot: Option<(SnapshotId, Totals)>,
     /// Of all that was looked at.
     pub tally: Tally,
+    /// Why contents are not in the snapshot that were to be: the first of them.
+    pub missing: Vec<String>,
     /// What is wrong with what is remembered, for people.
     pub state_notes: Vec<String>,
     /// Where what is remembered of this job is kept.
@@ -133,13 +142,23 @@ impl Running {
         let snapshot = match surveyed.manifest.filter(|_| is_whole) {
             None => None,
             Some(manifest) => {
+                if !request.allows_empty_source {
+                    refuse_emptied(&self.roots, &surveyed.tally, (&self.repository, &self.snapshots))?;
+                }
                 let looked_at = surveyed.has_looked.then_some(request.now);
-                Some(self.conclude(manifest, (arrivals, surveyed.tally.handed_on), looked_at)?)
+                let handed_on = surveyed.tally.handed_on;
+                Some(self.conclude(manifest, (&mut arrivals, handed_on), looked_at)?)
             }
         };
         Ok(BackupSummary {
             run,
             snapshot,
+            missing: arrivals
+                .missing
+                .values()
+                .map(|missing| missing.why.clone())
+                .take(KEPT)
+                .collect(),
             tally: surveyed.tally,
             state_notes: std::mem::take(&mut self.memory.notes),
             home: self.home.directory().to_owned(),
@@ -222,7 +241,7 @@ impl Running {
     fn conclude(
         &mut self,
         manifest: ManifestWriter<File>,
-        (mut arrivals, handed_on): (Arrivals<'_>, u64),
+        (arrivals, handed_on): (&mut Arrivals<'_>, u64),
         looked_at: Option<Timestamp>,
     ) -> Result<(SnapshotId, Totals)> {
         let draft_file = self.draft.finish(manifest)?;
@@ -246,7 +265,7 @@ impl Running {
             upload,
             roots,
         };
-        let without = draft.end(draft_file, &mut arrivals, &way)?;
+        let without = draft.end(draft_file, arrivals, &way)?;
         memory.forget(without.into_iter().map(Ok));
         let totals = draft.prove()?;
         self.has_sent = true;
@@ -270,29 +289,6 @@ impl Running {
         }
         Ok((draft.header.id.clone(), totals))
     }
-}
-
-/// Refuses to add a snapshot to those of another job. Returns what is remarkable about those that are there, for people.
-fn look_at_before(before: Option<&Header>, now: &Header, target: &S3Url) -> Result<Option<String>> {
-    let Some(before) = before else {
-        return Ok(None);
-    };
-    if before.job != now.job {
-        let message = format!(
-            "{target} has the snapshots of job '{}', and this is job '{}'",
-            before.job.escape_debug(),
-            now.job
-        );
-        return Err(Error::new(ErrorKind::Usage, message)
-            .with_hint("give each job a prefix of its own; a job that was renamed keeps its name here"));
-    }
-    Ok((before.host != now.host).then(|| {
-        format!(
-            "the last snapshot at {target} is of host '{}' and this is '{}': two that share a target forget each other's days",
-            before.host.escape_debug(),
-            now.host
-        )
-    }))
 }
 
 /// How contents are sent: each on its own, as what it was read as, and never in place of another.

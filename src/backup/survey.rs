@@ -171,6 +171,11 @@ impl Survey {
             }
         };
         self.own.tally.files += 1;
+        let source = name.split('/').next().unwrap_or_default();
+        match self.own.tally.files_of.get_mut(source) {
+            Some(count) => *count += 1,
+            None => _ = self.own.tally.files_of.insert(source.to_owned(), 1),
+        }
         self.own.tally.bytes += content.metadata.len();
         if content.is_remembered {
             self.own.tally.unchanged += 1;

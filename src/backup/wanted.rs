@@ -18,9 +18,13 @@ pub(super) struct Wanted<'a> {
     unwanted_firsts: Arc<HashSet<String>>,
 }
 
+/// No pattern is for it.
+const NO_NAME: &str = "\u{1}";
+
 fn is_wanted(filter: &Filter, entry: &Entry, path: &std::path::Path) -> bool {
     match entry.kind {
-        EntryKind::Directory => filter.wants(&path.join("x")) || filter.enters_directory(path),
+        // Those that lead to something that is wanted are made with it.
+        EntryKind::Directory => filter.wants(&path.join(NO_NAME)),
         _ => filter.wants(path),
     }
 }

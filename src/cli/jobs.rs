@@ -79,7 +79,10 @@ pub(super) struct Job {
     /// Bucket and prefix of the job alone
     #[arg(long)]
     pub(super) target: S3Url,
-    /// Refuse to run unless this file is there: a disk that is not mounted has none
+    /// Add a snapshot also when a source has no file any more that had some in the last one
+    #[arg(long)]
+    pub(super) allow_empty_source: bool,
+    /// Refuse to run unless this file is there, below each source if it is no whole path: a disk that is not mounted has none
     #[arg(long)]
     pub(super) require_file: Option<PathBuf>,
     /// Make the bucket if it is missing
@@ -197,11 +200,17 @@ impl JobsArgs {
     pub(super) fn jobs(&self) -> Result<Vec<Job>> {
         let path = self.path()?;
         let text = read(&path)?;
-        JobsFile {
+        let jobs = JobsFile {
             path: &path,
             text: &text,
         }
-        .jobs()
+        .jobs()?;
+        if jobs.is_empty() {
+            let message = format!("there is no job in '{}'", path.display());
+            return Err(Error::new(ErrorKind::Configuration, message)
+                .with_hint("s3haul backup --help shows what one looks like"));
+        }
+        Ok(jobs)
     }
 
     /// The job of that name.

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args as _, Command, FromArgMatches as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -249,6 +250,16 @@ fn overlap(job: &Job, other: &Job) -> bool {
 
 /// What clap says, in one line and without the word before it.
 fn said(error: &clap::Error) -> String {
+    if let (clap::error::ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    {
+        let name = |flag: &String| {
+            let flag = flag.split(' ').next().unwrap_or_default();
+            format!("'{}'", flag.trim_start_matches('-'))
+        };
+        let names: Vec<String> = missing.iter().map(name).collect();
+        return format!("the job does not say {}", names.join(" and "));
+    }
     let text = error.render().to_string();
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()

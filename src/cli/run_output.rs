@@ -7,7 +7,7 @@ use super::{json, logging, printer};
 use crate::event::{DeletionOutcome, Event, FileRecord, Outcome, UploadReason};
 use crate::pipeline::Monitor;
 use crate::report::{Ending, RunSummary};
-use crate::units::{ByteSize, grouped};
+use crate::units::{ByteSize, grouped, shown};
 
 /// Says on the terminal, in the log and in JSON what happens.
 pub(super) struct RunMonitor {
@@ -68,7 +68,7 @@ pub(super) fn print_summary(summary: &RunSummary, text: &str, code: ExitCode, ou
         (OutputFormat::Text, true) => {
             for record in &summary.failures {
                 if let Outcome::Failed { failure } = &record.outcome {
-                    printer::failure(&format!("{}: {failure}", record.path));
+                    printer::failure(&format!("{}: {failure}", shown(&record.path)));
                 }
             }
             let untold = summary
@@ -107,11 +107,11 @@ impl RunMonitor {
             Event::File(record) => match &record.outcome {
                 Outcome::Done { .. } if self.deed == Deed::Restores => restored(record),
                 Outcome::Done { .. } => uploaded(record),
-                Outcome::Unchanged { .. } => format!("unchanged {}", record.path),
+                Outcome::Unchanged { .. } => format!("unchanged {}", shown(&record.path)),
                 Outcome::Planned => return,
-                Outcome::Skipped { reason } => format!("skipped {}: {reason}", record.path),
-                Outcome::Failed { failure } => format!("failed {}: {failure}", record.path),
-                Outcome::Cancelled => format!("not tried {}", record.path),
+                Outcome::Skipped { reason } => format!("skipped {}: {reason}", shown(&record.path)),
+                Outcome::Failed { failure } => format!("failed {}: {failure}", shown(&record.path)),
+                Outcome::Cancelled => format!("not tried {}", shown(&record.path)),
             },
             Event::Deletion(record) => match &record.outcome {
                 DeletionOutcome::Done => format!("deleted {}, {}", record.key, ByteSize(record.size_bytes)),
@@ -133,14 +133,12 @@ impl RunMonitor {
 }
 
 fn restored(record: &FileRecord) -> String {
-    let FileRecord { path, key, .. } = record;
+    let (path, key) = (shown(&record.path), shown(&record.key));
     format!("restored {path} from {key}, {}", ByteSize(record.size_bytes))
 }
 
 fn uploaded(record: &FileRecord) -> String {
-    let FileRecord {
-        path, key, reason, ..
-    } = record;
+    let (path, key, reason) = (shown(&record.path), shown(&record.key), record.reason);
     let size = ByteSize(record.size_bytes);
     match reason {
         UploadReason::Requested => format!("uploaded {path} as {key}, {size}"),

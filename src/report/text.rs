@@ -1,7 +1,7 @@
 //! A summary as a few lines for people.
 
 use super::{Ending, KEPT_FAILURES, RunSummary};
-use crate::units::{ByteSize, grouped, mean_rate, spoken};
+use crate::units::{ByteSize, grouped, mean_rate, shown, spoken};
 
 /// Failures that are shown; the rest is in the report, as far as it was kept.
 const SHOWN_FAILURES: usize = 10;
@@ -94,7 +94,7 @@ impl RunSummary {
         )];
         for record in self.failures.iter().take(SHOWN_FAILURES) {
             if let crate::event::Outcome::Failed { failure } = &record.outcome {
-                lines.push(format!("  {}: {failure}", record.path));
+                lines.push(format!("  {}: {failure}", shown(&record.path)));
             }
         }
         if total > SHOWN_FAILURES as u64 {

@@ -23,8 +23,8 @@ pub struct Told {
 pub struct Looks {
     /// When it was modified, in nanoseconds since the Unix epoch.
     pub modified: Option<i128>,
-    /// Permissions; of these only reading, writing and executing are given: no program that runs as somebody else comes
-    /// back.
+    /// Permissions; of these only reading, writing and executing are given, and of directories that everybody removes only
+    /// what is his own: no program that runs as somebody else comes back.
     pub mode: Option<u32>,
     /// User and group that it is given to, by number; none when it stays whose it is.
     pub owner: Option<(u32, u32)>,
@@ -43,8 +43,12 @@ impl Looks {
             // A directory's own bits, such as that its group goes to what is made in it, are not the snapshot's to take.
             let stat = rustix::fs::fstat(file)?;
             let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-            let kept = if is_directory { stat.st_mode & 0o7000 } else { 0 };
-            rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o777 | kept))?;
+            let (kept, given) = if is_directory {
+                (stat.st_mode & 0o7000, 0o1777)
+            } else {
+                (0, 0o777)
+            };
+            rustix::fs::fchmod(file, Mode::from_raw_mode(mode & given | kept))?;
         }
         match self.modified {
             Some(modified) => set_modified(file, modified),

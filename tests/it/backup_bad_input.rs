@@ -117,3 +117,57 @@ fn a_target_is_of_one_job_and_of_one_run_at_a_time() {
     job.scene.set_faults(Vec::new());
     assert_eq!(job.snapshots().len(), 2);
 }
+
+#[test]
+fn a_source_that_was_emptied_makes_no_snapshot_unless_that_is_meant() {
+    let job = Job::on(Kind::Embedded, "emptied");
+    let other = job.place.path().join("other");
+    fs::create_dir(&other).expect("made");
+    job.scene.tree.file("src/a", "a");
+    let sources = |more: &str| {
+        let text = format!(
+            "[jobs.tree]\nsources = [{:?}, {other:?}]\ntarget = \"{}\"\n{more}",
+            job.scene.tree.path().join("src"),
+            job.scene.target("b/")
+        );
+        fs::write(job.place.path().join("jobs.toml"), text).expect("written");
+    };
+    sources("");
+    job.snapshot();
+    job.snapshot();
+    // The other source had no file before either.
+    fs::remove_file(job.scene.tree.path().join("src/a")).expect("removed");
+    let ran = job.does(&["backup", "run", "tree"]).expect_code(6);
+    assert!(
+        ran.stderr.contains("had some in the last snapshot"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(job.snapshots().len(), 2);
+    sources("allow-empty-source = true\n");
+    job.snapshot();
+    sources("require-file = \".mounted\"\n");
+    fs::write(other.join(".mounted"), "").expect("written");
+    job.does(&["backup", "run", "tree"]).expect_code(6);
+    fs::write(job.scene.tree.path().join("src/.mounted"), "").expect("written");
+    job.snapshot();
+}
+
+#[test]
+fn what_makes_no_sense_together_is_refused() {
+    let job = Job::on(Kind::Embedded, "together");
+    job.scene.tree.file("src/a", "a");
+    job.does(&["backup", "run", "tree", "--forget"]).expect_code(2);
+    job.snapshot();
+    let ran = job.does(&["restore", "tree", "s3://bucket/x"]).expect_code(2);
+    assert!(ran.stderr.contains("is none"), "{}", ran.stderr);
+    fs::write(job.place.path().join("jobs.toml"), "").expect("written");
+    for words in [
+        &["backup", "status"][..],
+        &["backup", "list"],
+        &["backup", "daemon"],
+    ] {
+        let ran = job.does(words).expect_code(1);
+        assert!(ran.stderr.contains("there is no job in"), "{}", ran.stderr);
+    }
+}

@@ -178,6 +178,11 @@ fn what_is_there_is_judged_by_its_content_and_gets_its_looks_back() {
     ])
     .expect_code(0);
     assert_eq!(fs::read(part.join("src/d")).expect("restored"), b"a");
+    assert_eq!(
+        fs::read_dir(part.join("src")).expect("there").count(),
+        1,
+        "and nothing else"
+    );
     // Into what is backed up, whichever way.
     for wrong in [
         root.clone(),

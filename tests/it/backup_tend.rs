@@ -446,3 +446,62 @@ fn a_status_believes_the_bucket_and_not_what_was_noted_of_it() {
     assert_eq!(ran.events("status")[0]["is_late"], true);
     job.does(&["restore", "tree", "/nowhere/x"]).expect_code(10);
 }
+
+#[test]
+fn bad_nights_do_not_push_out_the_last_good_one() {
+    let (job, ids) = with_nights(Kind::Embedded, "bad", &["one", "two"]);
+    // Two that lack a file, and one that cannot be read.
+    let fault = s3haul::server::FaultRule {
+        key_contains: Some("b/data/".to_owned()),
+        ..crate::scene::rule(
+            "PutObject",
+            None,
+            s3haul::server::FaultAction::Error {
+                status: 400,
+                code: "InvalidRequest".to_owned(),
+                body: None,
+                content_type: None,
+            },
+        )
+    };
+    job.scene.set_faults(vec![fault]);
+    for night in ["three", "four"] {
+        job.scene.tree.file("src/changes", night);
+        job.run().expect_code(3);
+    }
+    job.scene.set_faults(Vec::new());
+    let damaged = "20260601T000000Z-0123abcd".replace("20260601", "20261122");
+    put(
+        &job,
+        &format!("b/snapshots/{damaged}.jsonl.zst"),
+        b"garbage".to_vec(),
+    );
+    let ran = job.does(&["backup", "forget", "tree", "--keep-last", "1"]);
+    let left = job.snapshots();
+    assert!(left.contains(&ids[1]), "{left:?}: {}", ran.stderr);
+    assert!(!left.contains(&ids[0]));
+    job.does(&[
+        "restore",
+        &format!("tree@{}", ids[1]),
+        job.place.path().join("x").to_str().expect("UTF-8"),
+    ])
+    .expect_code(0);
+}
+
+#[test]
+fn what_is_stored_with_another_size_is_said_by_the_run_that_needs_it() {
+    let job = Job::on(Kind::Embedded, "short");
+    job.scene.tree.file("src/a", "content");
+    let hash = crate::env::sha256(b"content");
+    let key = format!("b/data/{}/{hash}", &hash[..2]);
+    put(&job, &key, b"cont".to_vec());
+    let ran = job.run().expect_code(3);
+    assert!(
+        ran.stderr.contains(&key) && ran.stderr.contains("removed"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(job.scene.oracle().read(&key), b"cont", "nothing is overwritten");
+    remove(&job, &key);
+    job.run().expect_code(0);
+}

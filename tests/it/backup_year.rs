@@ -62,6 +62,7 @@ fn a_year_of_nights_runs_once_each_and_keeps_what_it_should() {
                 bucket_policy: BucketPolicy::MustExist,
                 config: config.clone(),
                 state: state.clone(),
+                allows_empty_source: false,
                 deadline: None,
                 now,
             };

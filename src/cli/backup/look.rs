@@ -10,21 +10,7 @@ use crate::cli::jobs::{Job, JobsArgs};
 use crate::cli::output_args::{OutputArgs, OutputFormat};
 use crate::cli::{json, printer, signals};
 use crate::error::{Error, ErrorKind, Result, chain};
-
-/// What a terminal is to show of a text that may be hostile.
-fn shown(text: &str) -> String {
-    let plain = |letter: char| !letter.is_control() && !('\u{200B}'..='\u{202E}').contains(&letter);
-    text.chars()
-        .flat_map(|letter| {
-            let escaped: Vec<char> = if plain(letter) {
-                vec![letter]
-            } else {
-                letter.escape_default().collect()
-            };
-            escaped
-        })
-        .collect()
-}
+use crate::units::shown;
 
 pub(super) fn list(jobs: &[Job], output: &OutputArgs) -> Result<ExitCode> {
     let cancel = signals::cancel_on_signals();

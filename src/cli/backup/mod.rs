@@ -94,8 +94,19 @@ enum BackupCommand {
     Daemon,
 }
 
-/// Runs the command.
+/// Runs the command. Hints that name flags are about keys here.
 pub(super) fn run(args: &BackupArgs, output: &OutputArgs) -> Result<ExitCode> {
+    let named = ["--create-bucket", "--wait-lock", "--state-dir"];
+    run_command(args, output).map_err(|error| match error.hint() {
+        Some(hint) if named.iter().any(|flag| hint.contains(flag)) => {
+            let hint = format!("{hint}; in the file of jobs, flags are keys without '--'");
+            error.with_hint(hint)
+        }
+        _ => error,
+    })
+}
+
+fn run_command(args: &BackupArgs, output: &OutputArgs) -> Result<ExitCode> {
     let jobs = &args.jobs;
     let some = |job: &Option<String>| match job {
         Some(job) => Ok(vec![jobs.job(job)?]),

@@ -25,6 +25,13 @@ const SHOWN: usize = 10;
 pub(in crate::cli) fn restore(args: &RestoreArgs, output: &OutputArgs) -> Result<ExitCode> {
     let (name, which) = named(&args.source)?;
     let mut job = args.jobs.job(name)?;
+    if args.dest.as_os_str().as_encoded_bytes().starts_with(b"s3://") {
+        let message = format!(
+            "a snapshot is restored to a directory, and '{}' is none",
+            args.dest.display()
+        );
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
     refuse_source(&job, &args.dest)?;
     // What was typed counts more than what the job says.
     job.store = args.store.over(&job.store);
@@ -81,6 +88,12 @@ fn code(run: &RunSummary, entries: &RestoredEntries) -> ExitCode {
 fn tell_failures(entries: &RestoredEntries) {
     for (path, why) in entries.failures.iter().take(SHOWN) {
         printer::failure(&format!("'{}' cannot be made: {why}", path.escape_debug()));
+    }
+    for (path, why) in entries.lost.iter().take(SHOWN) {
+        printer::failure(&format!(
+            "'{path}' has no content in the snapshot: {}",
+            why.escape_debug()
+        ));
     }
     let more = entries.failed.saturating_sub(SHOWN as u64);
     if more > 0 {

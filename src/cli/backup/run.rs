@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::tend;
-use crate::backup::{BackupRequest, BackupSummary, LastRun, SnapshotId, backup};
+use crate::backup::{BackupRequest, BackupSummary, LastRun, SnapshotId, backup, refuse_nothing};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::jobs::Job;
 use crate::cli::output_args::{OutputArgs, OutputFormat};
@@ -26,6 +26,9 @@ pub(super) fn run_job(
     cancel: &CancellationToken,
     output: &OutputArgs,
 ) -> Result<ExitCode> {
+    if forgets {
+        refuse_nothing(&job.keep.keep())?;
+    }
     let begun = Timestamp::now();
     let mut snapshot = None;
     let outcome = job.unattended.attend(&job.name, |deadline| {
@@ -60,7 +63,10 @@ fn note(job: &Job, begun: Timestamp, code: ExitCode, snapshot: Option<SnapshotId
 }
 
 fn request(job: &Job, deadline: Option<std::time::Instant>, output: &OutputArgs) -> Result<BackupRequest> {
-    if let Some(missing) = job.require_file.as_ref().filter(|file| !file.exists()) {
+    // Below each source, if it is no whole path: where the job was started from says nothing.
+    let required = job.require_file.iter();
+    let required = required.flat_map(|file| job.sources.iter().map(move |source| source.join(file)));
+    if let Some(missing) = required.into_iter().find(|file| !file.exists()) {
         let message = format!(
             "'{}' is not there, and job '{}' requires it",
             missing.display(),
@@ -83,6 +89,7 @@ fn request(job: &Job, deadline: Option<std::time::Instant>, output: &OutputArgs)
         // Before a server is started for it, so that nothing is made for what cannot be.
         config: crate::config::Config::default(),
         state: job.state.settings()?,
+        allows_empty_source: job.allow_empty_source,
         deadline,
         now: Timestamp::now(),
     })
@@ -115,6 +122,9 @@ fn add_snapshot(
         code = tend::forget_after_run(job, &request.config, cancel, output);
     }
     print_end(&summary.run, headline.clone(), code, output);
+    for why in &summary.missing {
+        printer::failure(why);
+    }
     Ok(Came {
         code,
         figures: figures(&summary.run, "uploaded", (summary.tally.unchanged, 0)),

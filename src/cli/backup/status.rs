@@ -8,7 +8,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::jobs::Job;
 use crate::cli::output_args::{OutputArgs, OutputFormat};
 use crate::cli::{json, printer, signals};
-use crate::error::{Result, chain};
+use crate::error::{ErrorKind, Result, chain};
 use crate::units::{ByteSize, grouped, spoken};
 
 /// All that is known of a job.
@@ -67,6 +67,11 @@ pub(super) fn status(jobs: &[Job], output: &OutputArgs) -> Result<ExitCode> {
     let mut is_bad = false;
     for job in jobs {
         let census = job.open(&cancel).and_then(|open| census(&open.repository, now));
+        if let Err(error) = &census
+            && error.kind() == ErrorKind::Interrupted
+        {
+            return census.map(|_| ExitCode::Failed);
+        }
         let status = JobStatus::of(job, census, now)?;
         is_bad |= status.is_bad();
         match output.output {
@@ -91,9 +96,11 @@ pub(super) fn status(jobs: &[Job], output: &OutputArgs) -> Result<ExitCode> {
                     printer::failure(&message);
                 }
                 if status.is_late == Some(true) {
-                    let most = job.max_age.unwrap_or_default();
-                    let message = format!("{}: the last success is older than {}", job.name, spoken(most));
-                    printer::failure(&message);
+                    let most = spoken(job.max_age.unwrap_or_default());
+                    printer::failure(&match status.last_success {
+                        Some(_) => format!("{}: the last success is older than {most}", job.name),
+                        None => format!("{}: there was no success yet", job.name),
+                    });
                 }
             }
         }

@@ -102,7 +102,6 @@ pub(super) fn forget_after_run(
             )
         });
     match forgotten {
-        Ok(forgotten) if output.is_silent() && forgotten.failures.is_empty() => ExitCode::Done,
         Ok(forgotten) => tell_forgotten(job, &forgotten, false, output),
         Err(error) => {
             printer::failure(&format!("old snapshots stay: {}", chain(&error)));
@@ -130,10 +129,16 @@ fn tell_forgotten(job: &Job, forgotten: &Forgotten, is_dry: bool, output: &Outpu
             }
         }
     }
+    for id in &forgotten.damaged {
+        printer::failure(&format!(
+            "{}@{id} cannot be read; s3haul backup verify says why",
+            job.name
+        ));
+    }
     for (id, why) in &forgotten.failures {
         printer::failure(&format!("{}@{id} cannot be forgotten: {why}", job.name));
     }
-    if forgotten.failures.is_empty() {
+    if forgotten.failures.is_empty() && forgotten.damaged.is_empty() {
         ExitCode::Done
     } else {
         ExitCode::Incomplete

@@ -193,8 +193,8 @@ fn install(units: &[Unit; 2], is_asked: bool) -> Result<ExitCode> {
     for (path, unit) in paths.iter().zip(units) {
         let there = match fs::read_to_string(path) {
             Ok(text) if text == unit.text => "is this already",
-            Ok(_) => "is there and is replaced",
-            Err(_) => "is made",
+            Ok(_) => "is there and would be replaced",
+            Err(_) => "would be made",
         };
         printer::note(&format!("{} {there}", path.display()));
     }

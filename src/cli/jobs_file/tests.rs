@@ -77,7 +77,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             "[jobs.a]\nsources = [\"/a\"]\n",
-            "jobs.toml:1:7: the following required",
+            "jobs.toml:1:7: the job does not say 'target'",
         ),
         (
             "[jobs.a]\nsources = [\"/a\"]\ntarget = \"s3://bucket\"\n",
