@@ -17,11 +17,9 @@ use crate::config::{BucketPolicy, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Failure, FailureKind};
 use crate::identity::parse_mtime;
-use crate::pipeline::{
-    Effect, Fetch, Home, Input, Monitor, Resume, StateSettings, UploadRequest, Work, run_work,
-};
+use crate::pipeline::{Effect, Fetch, Input, Monitor, Resume, StateSettings, UploadRequest, Work, run_work};
 use crate::report::{Ending, RunSummary};
-use crate::restore::make_room;
+use crate::restore::{make_room, open_books};
 use crate::source::Filter;
 use crate::transfer::{Looks, Made, Overwrite, Place, Told};
 
@@ -116,7 +114,13 @@ pub fn restore_snapshot(
         make_room(&restoring.root, restoring.wanted_bytes()?)?;
         restoring.root =
             fs::canonicalize(&restoring.root).map_err(|error| unusable(&restoring.root, error))?;
-        home = restoring.home(repository, cancel)?;
+        let place = (repository.connector.endpoint(), &repository.target);
+        home = open_books(
+            request.state.as_ref(),
+            (&place.0, place.1),
+            &restoring.root,
+            cancel,
+        )?;
         restoring.make_directories()?;
     }
     let upload = UploadRequest {
@@ -179,22 +183,6 @@ fn place_in(root: &Path, path: &Path, overwrite: Overwrite) -> std::io::Result<P
 impl Restoring<'_> {
     fn place(&self, path: &Path) -> std::io::Result<Place> {
         place_in(&self.root, path, self.request.overwrite)
-    }
-
-    /// Where what was begun is written down; none when it cannot be.
-    fn home(&self, repository: &Repository, cancel: &CancellationToken) -> Result<Option<Home>> {
-        let Some(state) = &self.request.state else {
-            return Ok(None);
-        };
-        let purpose = format!("restore to {}", self.root.display());
-        let endpoint = repository.connector.endpoint();
-        match Home::open(state, &purpose, (&endpoint, &repository.target), cancel) {
-            Err(error) if error.kind() == ErrorKind::Configuration => {
-                tracing::warn!(%error, "should this run be killed, the next one begins large objects anew");
-                Ok(None)
-            }
-            home => home.map(Some),
-        }
     }
 
     /// Bytes that have no room yet: none where a file of that size is.

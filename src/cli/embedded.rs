@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args::StoreArgs;
+use super::base_directory::base_directory;
 use crate::config::{FixedCredentials, Secret, StoreSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::{EmbeddedServer, ServerConfig, ServerError, ServerHandle};
@@ -13,13 +14,8 @@ pub(super) const EMBEDDED: &str = "embedded";
 
 /// Where the embedded server keeps its data unless told otherwise.
 pub(super) fn default_data() -> Result<PathBuf> {
-    let absolute = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let base = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
-    base.map(|base| base.join("s3haul").join("embedded"))
+    base_directory("XDG_DATA_HOME", ".local/share")
+        .map(|base| base.join("s3haul").join("embedded"))
         .ok_or_else(|| {
             Error::new(
                 ErrorKind::Configuration,

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{ObjectArgs, RunArgs, StoreArgs, TransferArgs, config};
+use super::base_directory::base_directory;
 use super::choices::duration;
 use super::filter_args::FilterArgs;
 use super::jobs_file::JobsFile;
@@ -234,13 +235,7 @@ impl JobsArgs {
 }
 
 fn default_path() -> Result<PathBuf> {
-    let absolute = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_CONFIG_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".config")))
+    base_directory("XDG_CONFIG_HOME", ".config")
         .map(|base| base.join("s3haul/jobs.toml"))
         .ok_or_else(|| {
             Error::new(

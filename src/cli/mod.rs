@@ -4,6 +4,7 @@
 
 mod args;
 mod backup;
+mod base_directory;
 mod bench;
 mod bucket;
 mod choices;

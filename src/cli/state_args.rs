@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::base_directory::base_directory;
 use super::choices::duration;
 use crate::config::StoreSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -63,13 +64,7 @@ pub(super) fn with_profile(
 
 /// Where targets are remembered unless told otherwise.
 fn default_state() -> Result<PathBuf> {
-    let absolute = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_STATE_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".local/state")))
+    base_directory("XDG_STATE_HOME", ".local/state")
         .map(|base| base.join("s3haul"))
         .ok_or_else(|| {
             Error::new(

@@ -98,7 +98,9 @@ pub fn restore(
         make_room(&ground.root, found.wanted_bytes)?;
         ground.root = fs::canonicalize(&ground.root).map_err(|error| unusable(&ground.root, error))?;
     }
-    let home = home(request, &connector.endpoint(), &ground, cancel)?;
+    let state = request.state.as_ref().filter(|_| request.effect == Effect::Apply);
+    let place = (connector.endpoint(), &request.source);
+    let home = open_books(state, (&place.0, place.1), &ground.root, cancel)?;
     let upload = UploadRequest {
         input: Input::Paths(Vec::new()),
         target: request.source.clone(),
@@ -280,18 +282,18 @@ pub(crate) fn make_room(root: &Path, wanted_bytes: u64) -> Result<()> {
     fs::create_dir_all(root).map_err(unusable)
 }
 
-/// The books of this source and destination; none where nothing is done or written down.
-fn home(
-    request: &RestoreRequest,
-    endpoint: &str,
-    ground: &Ground,
+/// The books of what comes from `source` to `root`; none where none are wanted, or they cannot be kept.
+pub(crate) fn open_books(
+    state: Option<&StateSettings>,
+    (endpoint, source): (&str, &S3Url),
+    root: &Path,
     cancel: &CancellationToken,
 ) -> Result<Option<Home>> {
-    let Some(state) = request.state.as_ref().filter(|_| request.effect == Effect::Apply) else {
+    let Some(state) = state else {
         return Ok(None);
     };
-    let purpose = format!("restore to {}", ground.root.display());
-    match Home::open(state, &purpose, (endpoint, &request.source), cancel) {
+    let purpose = format!("restore to {}", root.display());
+    match Home::open(state, &purpose, (endpoint, source), cancel) {
         Err(error) if error.kind() == ErrorKind::Configuration => {
             tracing::warn!(%error, "should this run be killed, the next one begins large objects anew");
             Ok(None)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::base_directory::base_directory;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::jobs::{Job, JobsArgs};
 use crate::cli::printer;
@@ -171,13 +172,7 @@ fn unit_directory() -> Result<(PathBuf, &'static str)> {
     if rustix::process::geteuid().is_root() {
         return Ok((PathBuf::from("/etc/systemd/system"), "systemctl"));
     }
-    let absolute = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_CONFIG_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".config")))
+    base_directory("XDG_CONFIG_HOME", ".config")
         .map(|base| (base.join("systemd/user"), "systemctl --user"))
         .ok_or_else(|| {
             Error::new(
