@@ -1,7 +1,7 @@
 //! Which contents of a run have arrived; and what becomes of files whose content has not.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
@@ -15,9 +15,11 @@ use super::repository::{FromStart, Repository};
 use super::survey::wanted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Outcome, SkipReason};
+use crate::identity::FileIdentity;
 use crate::pipeline::{Effect, Monitor, Silent, UploadRequest, Wanted, Work, run_work};
 use crate::report::Ending;
 use crate::store::{StoreErrorKind, hex};
+use crate::transfer::OnlyAs;
 
 /// How often a content that has not arrived is sent from another file that has it.
 const ROUNDS: usize = 3;
@@ -231,10 +233,16 @@ fn carriers(arrivals: &mut Arrivals<'_>, draft: &File, way: &Way<'_>) -> Result<
 
 /// The file at `path`, if it still has the content of `entry`.
 fn carrier(path: &Path, entry: &Entry, prefix: &str, way: &Way<'_>) -> Option<Wanted> {
-    let is_stopped = || way.repository.cancel.is_cancelled();
-    let read = read_file(path, way.upload.config.transfer.checksum, &is_stopped).ok()??;
+    let goes_on = |_: &Metadata| !way.repository.cancel.is_cancelled();
+    let read = read_file(path, way.upload.config.transfer.checksum, &goes_on).ok()??;
     let is_it = entry.sha256.as_deref() == Some(hex(&read.digest).as_str());
-    is_it.then(|| wanted(path, prefix, read.digest, read.checksum, &read.metadata))
+    let only_as = OnlyAs {
+        identity: FileIdentity::from(&read.metadata),
+        checksum: read.checksum,
+        // All carriers are found before the first one is sent.
+        content: None,
+    };
+    is_it.then(|| wanted(path, prefix, &read.digest, only_as))
 }
 
 /// Writes the manifest anew, into `mended`: files whose content has not arrived are in it with the reason. Returns their

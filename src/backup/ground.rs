@@ -1,7 +1,8 @@
 //! What a survey of the sources goes by, and what it came to.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -65,4 +66,11 @@ pub(super) struct Ground {
     /// What contents are sent with.
     pub(super) algorithm: ChecksumAlgorithm,
     pub(super) ends: Ends,
+}
+
+impl Ground {
+    /// Whether the run itself writes this file.
+    pub(super) fn is_own(&self, file: &Metadata) -> bool {
+        self.own.contains(&(file.dev(), file.ino()))
+    }
 }

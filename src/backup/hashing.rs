@@ -1,11 +1,14 @@
 //! A file's content by its hash, read once and certain to be of one state.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
+use rustix::io::{Errno, retry_on_intr};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::ChecksumAlgorithm;
@@ -18,6 +21,9 @@ pub(super) type Digest = [u8; 32];
 
 /// Bytes that are read at a time.
 const SLICE_BYTES: usize = 256 * 1024;
+/// Largest file whose content is kept until it is sent: to open a small file again costs as much as all else that is done
+/// with it here.
+const KEPT_BYTES: u64 = 32 * 1024;
 /// How often a file that changes while it is read is begun anew.
 const TRIES: u32 = 3;
 
@@ -27,23 +33,26 @@ pub(super) struct FileRead {
     pub(super) digest: Digest,
     /// Of the same bytes; what is sent is compared with it.
     pub(super) checksum: Checksum,
+    /// All of it, if it is small.
+    pub(super) content: Option<Bytes>,
     /// What the file was all the while.
     pub(super) metadata: Metadata,
 }
 
-/// Reads the file at `path`; none when `is_over` says so on the way. Neither a link nor anything that would block is opened.
+/// Reads the file at `path` for as long as it `goes_on`; none when that says no, asked before each slice and with what the
+/// file is. Neither a link nor anything that would block is opened.
 ///
 /// # Errors
 /// It cannot be read, is no regular file, or changed each time while it was read.
 pub(super) fn read_file(
     path: &Path,
     algorithm: ChecksumAlgorithm,
-    is_over: &dyn Fn() -> bool,
+    goes_on: &dyn Fn(&Metadata) -> bool,
 ) -> io::Result<Option<FileRead>> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match read_once(path, algorithm, is_over) {
+        match read_once(path, algorithm, goes_on) {
             Err(error) if FileChanged::caused(&error) && tries < TRIES => {}
             outcome => return outcome,
         }
@@ -53,40 +62,56 @@ pub(super) fn read_file(
 fn read_once(
     path: &Path,
     algorithm: ChecksumAlgorithm,
-    is_over: &dyn Fn() -> bool,
+    goes_on: &dyn Fn(&Metadata) -> bool,
 ) -> io::Result<Option<FileRead>> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut file: File = OpenOptions::new()
-        .read(true)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or(0))
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(FileChanged.into());
-    }
+    let (file, metadata) = open(path)?;
     let (mut sha256, mut checksum) = (Sha256::new(), Hasher::new(algorithm));
     let wanted = usize::try_from(metadata.len()).unwrap_or(SLICE_BYTES);
-    let mut slice = vec![0; SLICE_BYTES.min(wanted.max(1))];
+    let mut slice: Vec<u8> = Vec::with_capacity(SLICE_BYTES.min(wanted.max(1)));
     let mut left = metadata.len();
     loop {
-        if is_over() {
+        if !goes_on(&metadata) {
             return Ok(None);
         }
-        let length = file.read(&mut slice)?;
-        if length == 0 {
+        if slice.len() == slice.capacity() {
+            slice.clear();
+        }
+        let at = slice.len();
+        let length = retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut slice)))?;
+        // One that says it is empty may be made as it is read; one that is as long as it says is looked at afterwards.
+        left = left.checked_sub(length as u64).ok_or(FileChanged)?;
+        sha256.update(&slice[at..]);
+        checksum.update(&slice[at..]);
+        if length == 0 || left == 0 {
             break;
         }
-        // One that grows as fast as it is read would have no end.
-        left = left.checked_sub(length as u64).ok_or(FileChanged)?;
-        sha256.update(&slice[..length]);
-        checksum.update(&slice[..length]);
     }
     FileIdentity::from(&metadata).ensure(&file)?;
     Ok(Some(FileRead {
         digest: sha256.finalize().into(),
         checksum: checksum.finish(),
+        content: (metadata.len() <= KEPT_BYTES).then(|| slice.into()),
         metadata,
     }))
+}
+
+/// Opens what was a regular file a moment ago.
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or(0))
+        .open(path);
+    let file = match opened {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => return Err(FileChanged.into()),
+        opened => opened?,
+    };
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Ok((file, metadata))
+    } else {
+        Err(FileChanged.into())
+    }
 }
 
 #[cfg(test)]
@@ -98,25 +123,33 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("f");
         std::fs::write(&path, "hello").expect("written");
-        let read = |path: &Path| read_file(path, ChecksumAlgorithm::Crc64Nvme, &|| false);
+        let read = |path: &Path| read_file(path, ChecksumAlgorithm::Crc64Nvme, &|_| true);
         let found = read(&path).expect("read").expect("not over");
         assert_eq!(
             crate::store::hex(&found.digest),
             "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
         );
         assert_eq!(found.metadata.len(), 5);
+        assert_eq!(found.content.as_deref(), Some(&b"hello"[..]));
+        let large = vec![7; 3 * SLICE_BYTES + 1];
+        std::fs::write(directory.path().join("large"), &large).expect("written");
+        let found_large = read(&directory.path().join("large"))
+            .expect("read")
+            .expect("not over");
+        assert_eq!(found_large.digest[..], Sha256::digest(&large)[..]);
+        assert!(found_large.content.is_none());
         let link = directory.path().join("l");
         std::os::unix::fs::symlink(&path, &link).expect("link");
         assert!(read(&link).is_err(), "a link is not followed");
         assert!(read(directory.path()).is_err());
-        let stopped = read_file(&path, ChecksumAlgorithm::Crc64Nvme, &|| true).expect("no trouble");
+        let stopped = read_file(&path, ChecksumAlgorithm::Crc64Nvme, &|_| false).expect("no trouble");
         assert!(stopped.is_none());
     }
 
     #[test]
     fn a_file_that_is_longer_than_it_says_has_no_content() {
         let made_as_it_is_read = Path::new("/proc/self/status");
-        let error = read_file(made_as_it_is_read, ChecksumAlgorithm::Crc64Nvme, &|| false);
+        let error = read_file(made_as_it_is_read, ChecksumAlgorithm::Crc64Nvme, &|_| true);
         assert!(FileChanged::caused(&error.err().expect("changed")));
     }
 }

@@ -3,11 +3,12 @@
 
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
 
 use super::contents::Inventory;
 use super::entries::{Item, Items, described, kind_of, look_at};
@@ -18,7 +19,7 @@ use super::links::Links;
 use super::manifest::{Entry, EntryKind, ManifestWriter};
 use super::remembered::Remembered;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Failure, FailureKind, UploadReason};
+use crate::event::{Failure, UploadReason};
 use crate::identity::FileIdentity;
 use crate::mirror::{Join, Joined, Known, KnownObject, KnownObjects, Stamp};
 use crate::pipeline::Wanted;
@@ -31,6 +32,8 @@ struct Content {
     digest: Digest,
     /// None when it is remembered without.
     checksum: Option<Checksum>,
+    /// All of it, if it was read and is small.
+    bytes: Option<Bytes>,
     metadata: Metadata,
     is_remembered: bool,
 }
@@ -40,6 +43,7 @@ impl From<FileRead> for Content {
         Self {
             digest: read.digest,
             checksum: Some(read.checksum),
+            bytes: read.content,
             metadata: read.metadata,
             is_remembered: false,
         }
@@ -193,25 +197,22 @@ impl Survey {
         path: &Path,
         known: Option<Known>,
     ) -> std::result::Result<Option<Content>, Trouble> {
-        let seen = fs::symlink_metadata(path)?;
-        if !seen.is_file() {
-            let failure = Failure::new(FailureKind::Changed, "it is no regular file any more");
-            return Err(Trouble::File(failure));
-        }
-        if self.ground.own.contains(&(seen.dev(), seen.ino())) {
-            return Ok(None);
-        }
-        let stamp = Stamp::from(&FileIdentity::from(&seen));
-        let known = known.filter(|known| known.stamp == stamp && !known.is_racy);
-        if let Some(remembered) = known.and_then(|known| self.remembered_content(known, seen)) {
-            let is_stored = self.is_stored(&remembered).map_err(Trouble::Listing)?;
-            // What has to be sent has to be compared with something.
-            if is_stored || remembered.checksum.is_some() {
-                return Ok(Some(remembered));
+        if let Some(known) = known.filter(|known| !known.is_racy) {
+            let seen = fs::symlink_metadata(path)?;
+            if self.ground.is_own(&seen) {
+                return Ok(None);
+            }
+            let is_same = seen.is_file() && known.stamp == Stamp::from(&FileIdentity::from(&seen));
+            if is_same && let Some(remembered) = self.remembered_content(known, seen) {
+                let is_stored = self.is_stored(&remembered).map_err(Trouble::Listing)?;
+                // What has to be sent has to be compared with something.
+                if is_stored || remembered.checksum.is_some() {
+                    return Ok(Some(remembered));
+                }
             }
         }
-        let ends = self.ground.ends.clone();
-        let read = read_file(path, self.ground.algorithm, &|| ends.is_over())?;
+        let goes_on = |file: &Metadata| !self.ground.ends.is_over() && !self.ground.is_own(file);
+        let read = read_file(path, self.ground.algorithm, &goes_on)?;
         Ok(read.map(Content::from))
     }
 
@@ -220,6 +221,7 @@ impl Survey {
         Some(Content {
             digest: digest_of(&known.etag)?,
             checksum: checksum.filter(|checksum| checksum.algorithm == self.ground.algorithm),
+            bytes: None,
             metadata,
             is_remembered: true,
         })
@@ -265,6 +267,7 @@ impl Survey {
         let Content {
             digest,
             checksum: Some(checksum),
+            bytes,
             metadata,
             ..
         } = content
@@ -277,36 +280,28 @@ impl Survey {
         };
         self.inventory.begin(&digest, metadata.len());
         self.own.tally.handed_on += 1;
-        Ok(Some(wanted(
-            path,
-            &self.ground.prefix,
-            digest,
+        let only_as = OnlyAs {
+            identity: FileIdentity::from(&metadata),
             checksum,
-            &metadata,
-        )))
+            content: bytes,
+        };
+        Ok(Some(wanted(path, &self.ground.prefix, &digest, only_as)))
     }
 }
 
 /// A file that goes up as its content, if that is what is in it then.
-pub(super) fn wanted(
-    path: &Path,
-    prefix: &str,
-    digest: Digest,
-    checksum: Checksum,
-    metadata: &Metadata,
-) -> Wanted {
-    let identity = FileIdentity::from(metadata);
+pub(super) fn wanted(path: &Path, prefix: &str, digest: &Digest, only_as: OnlyAs) -> Wanted {
     let file = SourceFile {
         path: path.to_owned(),
-        key: data_key(prefix, &hex(&digest)),
+        key: data_key(prefix, &hex(digest)),
         encoded: false,
-        seen: Some(Box::new(identity)),
+        seen: Some(Box::new(only_as.identity)),
     };
     Wanted {
         found: Found::File(file),
         reason: UploadReason::New,
         look: None,
-        only_as: Some(Box::new(OnlyAs { identity, checksum })),
+        only_as: Some(Box::new(only_as)),
     }
 }
 

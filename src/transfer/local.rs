@@ -110,6 +110,11 @@ impl LocalSteps {
             Content::Path(path) => path,
         };
         let limit = self.shared.settings.multipart_threshold.bytes();
+        if let Some((content, identity)) = object.kept().filter(|(_, identity)| identity.size_bytes <= limit)
+        {
+            let held = self.shared.hold(identity.size_bytes).await;
+            return Ok((Body::Bytes(content), Some(identity), Some(held)));
+        }
         let (file, identity) = self.shared.open(path)?;
         object.expect(&identity)?;
         let size_bytes = identity.size_bytes;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -49,6 +50,9 @@ pub struct OnlyAs {
     /// Of all of its content, by the algorithm that it is sent with; a CRC, for those of parts make that of the whole. Times
     /// do not tell of everything: who writes through a mapping, or twice within a tick of the clock, may leave none.
     pub checksum: Checksum,
+    /// All of it, if it is small and was kept: it need not be read again. Another process reads it again.
+    #[serde(skip)]
+    pub content: Option<Bytes>,
 }
 
 /// A file that one worker uploads whole.
@@ -73,6 +77,12 @@ impl ObjectSpec {
             Some(only_as) if only_as.identity != *found => Err(StepError::Changed),
             _ => Ok(()),
         }
+    }
+
+    /// Its content as it was kept, and of which state of the file that is.
+    pub(super) fn kept(&self) -> Option<(Bytes, FileIdentity)> {
+        let only_as = self.only_as.as_ref()?;
+        Some((only_as.content.clone()?, only_as.identity))
     }
 
     /// The checksum that its content has to have, if that is known.
@@ -193,7 +203,12 @@ impl Weigh for FileTask {
             Content::Held(_) => 0,
             Content::Stored(place) => place.path().as_os_str().len(),
         };
-        OWN_WEIGHT + path + self.object.key.len()
+        let kept = self
+            .object
+            .only_as
+            .as_ref()
+            .and_then(|only_as| only_as.content.as_ref());
+        OWN_WEIGHT + path + self.object.key.len() + kept.map_or(0, Bytes::len)
     }
 }
 

@@ -179,6 +179,29 @@ fn what_could_not_be_stored_is_in_the_manifest_as_such() {
 }
 
 #[test]
+fn a_small_file_is_stored_as_it_was_read_whatever_becomes_of_it() {
+    let job = Job::on(Kind::Embedded, "kept");
+    for number in 0..20 {
+        job.scene.tree.file(&format!("src/{number}"), format!("before {number}"));
+    }
+    job.says("concurrency = 1\n");
+    job.scene.set_faults(vec![crate::scene::delay("PutObject", 100)]);
+    let mut child = spawn(&mut job.command(&["backup", "run", "tree"]));
+    job.scene.wait_for_request("PutObject");
+    // They have all been read by now, and wait until they are sent.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    for number in 0..20 {
+        job.scene.tree.file(&format!("src/{number}"), "after");
+    }
+    assert_eq!(child.wait().expect("ended").code(), Some(0));
+    let restored = job.restore("tree");
+    for number in 0..20 {
+        let content = std::fs::read_to_string(restored.join(format!("src/{number}"))).expect("there");
+        assert_eq!(content, format!("before {number}"));
+    }
+}
+
+#[test]
 fn a_run_that_is_killed_leaves_no_snapshot_and_is_made_up_for() {
     let job = Job::on(Kind::Embedded, "killed");
     for number in 0..60 {
