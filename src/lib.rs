@@ -35,6 +35,7 @@ pub mod event;
 pub mod fuzzing;
 pub mod identity;
 pub mod mirror;
+pub mod naming;
 pub mod pipeline;
 pub mod plan;
 pub mod queue;

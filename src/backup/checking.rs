@@ -11,10 +11,10 @@ use sha2::{Digest as _, Sha256};
 use super::contents::Contents;
 use super::hashing::Digest;
 use super::layout::{DATA, SnapshotId, data_key, hash_of_key};
-use super::repository::{IN_FLIGHT, Repository, read_object};
+use super::repository::{IN_FLIGHT, Repository};
 use super::which::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{ObjectStore, StoreErrorKind, StoreResult, hex};
+use crate::store::{GetObject, ObjectStore, StoreErrorKind, StoreResult, hex, read_through};
 
 /// Contents that are handed to the readers together.
 const LOT: usize = 256;
@@ -218,10 +218,10 @@ async fn read_one(store: &dyn ObjectStore, prefix: &str, need: &Need) -> StoreRe
         digest.update(bytes);
         Ok(())
     };
-    let outcome = read_object(store, (&key, need.size_bytes), &mut sink).await;
+    let outcome = read_through(store, &GetObject::whole(&key), need.size_bytes, &mut sink).await;
     let flaw = match outcome {
-        Ok(()) if digest.finalize()[..] == need.digest => return Ok(None),
-        Ok(()) => Flaw::Content,
+        Ok(_) if digest.finalize()[..] == need.digest => return Ok(None),
+        Ok(_) => Flaw::Content,
         Err(error) if error.kind == StoreErrorKind::NoSuchKey => Flaw::Missing,
         Err(error) if error.is_fatal() => return Err(error),
         Err(error) => Flaw::Unreadable(error.to_string()),

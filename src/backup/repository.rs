@@ -15,7 +15,7 @@ use crate::config::{BucketPolicy, ChecksumAlgorithm, Config, RetrySettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Stored, find_server, look_at_bucket, open_store};
 use crate::source::S3Url;
-use crate::store::{Connector, GetObject, ObjectStore, StoreErrorKind, StoreResult, explain};
+use crate::store::{Connector, GetObject, ObjectStore, StoreResult, explain, read_through};
 use crate::strategy::Host;
 
 /// Requests that one question may have in flight.
@@ -154,7 +154,11 @@ impl Repository {
         let mut file = tempfile::tempfile().map_err(spool)?;
         let key = id.key(&self.prefix());
         self.ask(async |store| {
-            read_object(store, (&key, *manifest_bytes), &mut |bytes| file.write_all(bytes)).await
+            let wanted = GetObject::whole(&key);
+            read_through(store, &wanted, *manifest_bytes, &mut |bytes| {
+                file.write_all(bytes)
+            })
+            .await
         })?;
         let mut manifest = Manifest {
             id: id.clone(),
@@ -175,41 +179,6 @@ impl Repository {
 
 /// So much of a manifest has its first line in it: a block of zstd's has at most 128 KiB.
 const BEGINNING_BYTES: u64 = 256 * 1024;
-/// Times that reading goes on where a connection broke.
-const READ_TRIES: u32 = 10;
-
-/// Hands all of an object on, from its first byte to its last, also when the connection breaks on the way.
-pub(super) async fn read_object(
-    store: &dyn ObjectStore,
-    (key, size_bytes): (&str, u64),
-    sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
-) -> StoreResult<()> {
-    let (mut came, mut tries) = (0, 0);
-    loop {
-        let before = came;
-        let request = GetObject {
-            range: (came > 0).then(|| (came, size_bytes.saturating_sub(came))),
-            ..GetObject::whole(key)
-        };
-        let outcome = store
-            .get_object(&request, &mut |bytes| {
-                came += bytes.len() as u64;
-                sink(bytes)
-            })
-            .await;
-        tries += 1;
-        match outcome {
-            Err(error)
-                if error.kind != StoreErrorKind::LocalWrite
-                    && !error.is_fatal()
-                    && before < came
-                    && came < size_bytes
-                    && tries < READ_TRIES => {}
-            outcome => return outcome.map(|_| ()),
-        }
-    }
-}
-
 /// A manifest that was brought here, read to its end and proven.
 #[derive(Debug)]
 pub struct Manifest {

@@ -13,11 +13,11 @@ use super::manifest::{Entry, EntryKind};
 use super::paths::{path_of, target_of};
 use super::repository::{Manifest, Repository};
 use super::wanted::Wanted;
-use crate::config::{BucketPolicy, Config};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Failure, FailureKind};
 use crate::identity::parse_mtime;
-use crate::pipeline::{Effect, Fetch, Input, Monitor, Resume, StateSettings, UploadRequest, Work, run_work};
+use crate::pipeline::{Effect, Fetch, Home, Monitor, StateSettings, UploadRequest, Work, run_work};
 use crate::report::{Ending, RunSummary};
 use crate::restore::{make_room, open_books};
 use crate::source::Filter;
@@ -108,10 +108,10 @@ pub fn restore_snapshot(
         entries: RestoredEntries::default(),
         untouched: HashSet::new(),
     };
-    restoring.count_what_does_not_come()?;
+    let wanted_bytes = restoring.look_through()?;
     let mut home = None;
     if does {
-        make_room(&restoring.root, restoring.wanted_bytes()?)?;
+        make_room(&restoring.root, wanted_bytes)?;
         restoring.root =
             fs::canonicalize(&restoring.root).map_err(|error| unusable(&restoring.root, error))?;
         let place = (repository.connector.endpoint(), &repository.target);
@@ -124,17 +124,9 @@ pub fn restore_snapshot(
         restoring.make_directories()?;
     }
     let upload = UploadRequest {
-        input: Input::Paths(Vec::new()),
-        target: repository.target.clone(),
-        filter: request.filter.clone(),
-        own_outputs: Vec::new(),
-        bucket_policy: BucketPolicy::MustExist,
-        resume: home.as_ref().map(|home| Resume {
-            journal: home.journal(),
-            stays: true,
-        }),
+        resume: home.as_ref().map(Home::resume),
         deadline: request.deadline,
-        config: request.config.clone(),
+        ..UploadRequest::of_work(repository.target.clone(), request.config.clone())
     };
     let trouble = Arc::<Mutex<Option<Error>>>::default();
     let work = Work::Fetches(restoring.fetches(trouble.clone())?);
@@ -185,26 +177,11 @@ impl Restoring<'_> {
         place_in(&self.root, path, self.request.overwrite)
     }
 
-    /// Bytes that have no room yet: none where a file of that size is.
-    fn wanted_bytes(&self) -> Result<u64> {
-        let mut bytes: u64 = 0;
+    /// Counts entries that no restore makes, and bytes that have no room yet: none where a file of that size is.
+    fn look_through(&mut self) -> Result<u64> {
+        let mut wanted_bytes: u64 = 0;
         for entry in self.wanted.entries()? {
             let (entry, path) = entry?;
-            let (Some(size), true) = (entry.size, self.wanted.is_fetched(&entry)) else {
-                continue;
-            };
-            let there = fs::symlink_metadata(self.root.join(path));
-            if !there.is_ok_and(|there| there.is_file() && there.len() == size) {
-                bytes = bytes.saturating_add(size);
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// Counts entries that no restore makes.
-    fn count_what_does_not_come(&mut self) -> Result<()> {
-        for entry in self.wanted.entries()? {
-            let (entry, _) = entry?;
             let is_special = matches!(
                 entry.kind,
                 EntryKind::Fifo | EntryKind::Socket | EntryKind::Device
@@ -216,9 +193,15 @@ impl Restoring<'_> {
                 }
             } else if is_special {
                 self.entries.left_out += 1;
+            } else if self.wanted.is_fetched(&entry) {
+                let size_bytes = entry.size.unwrap_or_default();
+                let there = fs::symlink_metadata(self.root.join(path));
+                if !there.is_ok_and(|there| there.is_file() && there.len() == size_bytes) {
+                    wanted_bytes = wanted_bytes.saturating_add(size_bytes);
+                }
             }
         }
-        Ok(())
+        Ok(wanted_bytes)
     }
 
     fn make_directories(&mut self) -> Result<()> {

@@ -25,7 +25,7 @@ use super::which::Snapshot;
 use crate::config::{BatchSmall, BucketPolicy, ChecksumAlgorithm, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::Memory;
-use crate::pipeline::{Effect, Home, Input, Monitor, Resume, StateSettings, UploadRequest, Work, run_work};
+use crate::pipeline::{Effect, Home, Monitor, StateSettings, UploadRequest, Work, run_work};
 use crate::report::{Ending, RunSummary};
 use crate::source::{Filter, Root, S3Url, key, named_roots};
 
@@ -340,16 +340,11 @@ fn upload_request(request: &BackupRequest, home: &Home, config: Config) -> Uploa
     let mut own_outputs = request.own_outputs.clone();
     own_outputs.extend(home.files());
     UploadRequest {
-        input: Input::Paths(Vec::new()),
-        target: request.target.clone(),
         filter: request.filter.clone(),
         own_outputs,
         bucket_policy: request.bucket_policy,
-        resume: Some(Resume {
-            journal: home.journal(),
-            stays: true,
-        }),
+        resume: Some(home.resume()),
         deadline: request.deadline,
-        config,
+        ..UploadRequest::of_work(request.target.clone(), config)
     }
 }

@@ -18,9 +18,7 @@ use super::unattended::{Came, UnattendedArgs, figures};
 use super::{dry_run, embedded, json, logging, restore, signals};
 use crate::config::BucketPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{
-    Effect, Home, Input, Resume, UPLOADING, UploadRequest, find_server, upload, upload_to,
-};
+use crate::pipeline::{Effect, Home, Input, UPLOADING, UploadRequest, find_server, upload, upload_to};
 use crate::restore::RestoreRequest;
 use crate::source::S3Url;
 use crate::store::Connector;
@@ -275,10 +273,7 @@ fn upload_all(args: &CpArgs, mut request: UploadRequest, output: &OutputArgs) ->
     let open = |connector: &Connector| args.home(&connector.endpoint(), &request.target, &cancel);
     let home = connector.as_ref().map(open).transpose()?;
     if let Some(home) = &home {
-        request.resume = Some(Resume {
-            journal: home.journal(),
-            stays: true,
-        });
+        request.resume = Some(home.resume());
         request.own_outputs.extend(home.files());
     }
     let mut monitor = RunMonitor::new(Deed::Uploads, output);

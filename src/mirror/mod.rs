@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeletionOutcome, Event};
 use crate::identity::FileIdentity;
 use crate::pipeline::{
-    Effect, Home, Input, Monitor, Resume, StateSettings, Stored, UPLOADING, UploadRequest, Work, find_server,
+    Effect, Home, Monitor, Resume, StateSettings, Stored, UPLOADING, UploadRequest, Work, find_server,
     run_work,
 };
 use crate::report::{Ending, RunSummary};
@@ -316,8 +316,6 @@ fn upload_request(request: &MirrorRequest, home: &Home) -> UploadRequest {
     let mut config = request.config.clone();
     config.transfer.keeps_identities = true;
     UploadRequest {
-        input: Input::Paths(vec![request.source.clone()]),
-        target: request.target.clone(),
         filter: request.filter.clone(),
         own_outputs,
         bucket_policy: request.bucket_policy,
@@ -326,7 +324,7 @@ fn upload_request(request: &MirrorRequest, home: &Home) -> UploadRequest {
             stays: false,
         }),
         deadline: request.deadline,
-        config,
+        ..UploadRequest::new(&request.source, request.target.clone(), config)
     }
 }
 

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::compare::{Question, Rules};
 use super::{Deletion, Tally, Way, go_through, source, tell_gone};
-use crate::config::{BucketPolicy, Config};
+use crate::config::Config;
 use crate::error::Result;
-use crate::pipeline::{Effect, Input, Monitor, UploadRequest, find_server};
+use crate::pipeline::{Effect, Monitor, UploadRequest, find_server};
 use crate::report::RunSummary;
 use crate::source::{Filter, S3Url};
 
@@ -59,14 +59,9 @@ pub fn verify(
     request.config.validate()?;
     let (root, _) = source(&request.source, &request.target)?;
     let upload = UploadRequest {
-        input: Input::Paths(vec![request.source.clone()]),
-        target: request.target.clone(),
         filter: request.filter.clone(),
-        own_outputs: Vec::new(),
-        bucket_policy: BucketPolicy::MustExist,
-        resume: None,
         deadline: request.deadline,
-        config: request.config.clone(),
+        ..UploadRequest::new(&request.source, request.target.clone(), request.config.clone())
     };
     let way = Way {
         rules: Rules {

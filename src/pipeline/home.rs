@@ -6,20 +6,18 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::Resume;
 use crate::config::ProfilePlace;
 use crate::error::{Error, ErrorKind, Result};
+use crate::naming::unique_name;
 use crate::source::S3Url;
-use crate::store::hex;
 
 /// What runs that upload want the directory of a target for: one of them has it at a time.
 pub const UPLOADING: &str = "";
 /// Time between two looks at a lock that somebody holds.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Letters of a name that come from the target.
-const NAME_LETTERS: usize = 40;
 
 /// Where directories of targets are, and how long to wait for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +132,14 @@ impl Home {
         self.directory.join("journal")
     }
 
+    /// How a run of the target goes on with what the last one left, and leaves what it has begun itself.
+    pub(crate) fn resume(&self) -> Resume {
+        Resume {
+            journal: self.journal(),
+            stays: true,
+        }
+    }
+
     /// All that is written in it while a run goes on.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
         let lock = self.directory.join("lock");
@@ -149,24 +155,11 @@ impl Home {
 /// A name that people recognise and that no other target has.
 fn name_of(purpose: &str, endpoint: &str, target: &S3Url) -> String {
     let prefix = target.prefix();
-    let readable: String = format!("{}-{prefix}", target.bucket)
-        .chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() {
-                letter
-            } else {
-                '-'
-            }
-        })
-        .take(NAME_LETTERS)
-        .collect();
-    let mut digest = Sha256::new();
-    for piece in [purpose, endpoint.trim_end_matches('/'), &target.bucket, &prefix] {
-        digest.update(piece.len().to_le_bytes());
-        digest.update(piece);
-    }
-    let unique = hex(&digest.finalize());
-    format!("{}-{}", readable.trim_matches('-'), &unique[..16])
+    let readable = format!("{}-{prefix}", target.bucket);
+    unique_name(
+        &readable,
+        &[purpose, endpoint.trim_end_matches('/'), &target.bucket, &prefix],
+    )
 }
 
 #[cfg(test)]

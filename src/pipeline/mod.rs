@@ -107,6 +107,14 @@ impl UploadRequest {
     pub fn new(source: impl Into<PathBuf>, target: S3Url, config: Config) -> Self {
         Self {
             input: Input::Paths(vec![source.into()]),
+            ..Self::of_work(target, config)
+        }
+    }
+
+    /// Of what is found by others.
+    pub(crate) fn of_work(target: S3Url, config: Config) -> Self {
+        Self {
+            input: Input::Paths(Vec::new()),
             target,
             filter: Arc::default(),
             own_outputs: Vec::new(),

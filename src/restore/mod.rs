@@ -17,8 +17,8 @@ use crate::config::{BucketPolicy, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Failure, FailureKind};
 use crate::pipeline::{
-    Effect, Fetch, Fetches, Home, Input, Monitor, Resume, StateSettings, Stored, UploadRequest, Work,
-    find_server, look_at_bucket, open_store, run_work, unless_stopped,
+    Effect, Fetch, Fetches, Home, Monitor, StateSettings, Stored, UploadRequest, Work, find_server,
+    look_at_bucket, open_store, run_work, unless_stopped,
 };
 use crate::report::RunSummary;
 use crate::source::key::path_of;
@@ -102,17 +102,9 @@ pub fn restore(
     let place = (connector.endpoint(), &request.source);
     let home = open_books(state, (&place.0, place.1), &ground.root, cancel)?;
     let upload = UploadRequest {
-        input: Input::Paths(Vec::new()),
-        target: request.source.clone(),
-        filter: request.filter.clone(),
-        own_outputs: Vec::new(),
-        bucket_policy: BucketPolicy::MustExist,
-        resume: home.as_ref().map(|home| Resume {
-            journal: home.journal(),
-            stays: true,
-        }),
+        resume: home.as_ref().map(Home::resume),
         deadline: request.deadline,
-        config: request.config.clone(),
+        ..UploadRequest::of_work(request.source.clone(), request.config.clone())
     };
     let fetches = fetches(found.spool, ground, request.overwrite)?;
     run_work(

@@ -10,11 +10,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::capabilities::{Capabilities, Proven};
-use super::hex;
 use crate::config::{ChecksumAlgorithm, ProfilePlace};
+use crate::naming::unique_name;
 
 /// Version of the form.
 const VERSION: u32 = 1;
@@ -24,8 +23,6 @@ const COUNTS_FOR: Duration = Duration::from_hours(90 * 24);
 const AHEAD: Duration = Duration::from_hours(24);
 /// No profile is longer.
 const MAX_BYTES: u64 = 64 * 1024;
-/// Letters of a file's name that come from endpoint and bucket.
-const NAME_LETTERS: usize = 60;
 
 /// What an examination has proven of a server and a bucket. What is false was not proven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,27 +133,11 @@ impl ServerProfile {
     }
 }
 
-/// A name that people recognise and that nothing else has.
 fn path_of(place: &ProfilePlace, endpoint: &str) -> PathBuf {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
-    let readable: String = format!("{host}-{}", place.bucket)
-        .chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() || letter == '.' {
-                letter
-            } else {
-                '-'
-            }
-        })
-        .take(NAME_LETTERS)
-        .collect();
-    let mut digest = Sha256::new();
-    for piece in [endpoint, &place.bucket] {
-        digest.update(piece.len().to_le_bytes());
-        digest.update(piece);
-    }
-    let unique = hex(&digest.finalize());
-    place.directory.join(format!("{readable}-{}.json", &unique[..16]))
+    let readable = format!("{host}-{}", place.bucket);
+    let name = unique_name(&readable, &[endpoint, &place.bucket]);
+    place.directory.join(format!("{name}.json"))
 }
 
 #[cfg(test)]

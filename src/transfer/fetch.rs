@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::journal::Earlier;
 use super::landing::Landing;
 use super::local::LocalSteps;
-use super::look::{READ_TRIES, md5_of, md5_of_etag, sha256_of, sum};
+use super::look::{md5_of, md5_of_etag, sha256_of, sum};
 use super::place::{Occupant, Overwrite, Place, Spot, set_modified};
 use super::shared::SENDING_HOLDS_BYTES;
 use super::step::{Begun, Done, PartDone, StepDone, StepError};
@@ -17,7 +17,9 @@ use super::told::Told;
 use crate::event::{Failure, FailureKind};
 use crate::identity::parse_mtime;
 use crate::store::checksum::{Hasher, of_parts};
-use crate::store::{Checksum, CompletedPart, FileRange, GetObject, ObjectHead, StoreError, StoreErrorKind};
+use crate::store::{
+    Checksum, CompletedPart, FileRange, GetObject, ObjectHead, StoreError, StoreErrorKind, read_through,
+};
 
 /// A trouble with the file that is written.
 fn local(error: &io::Error) -> StepError {
@@ -214,37 +216,17 @@ impl LocalSteps {
             came: 0,
             hasher: Hasher::new(self.shared.settings.checksum),
         };
-        let mut tries = 0;
-        loop {
-            let before = landing.came;
-            let goes_on_from_the_start = is_whole && before == 0;
-            let request = GetObject {
-                key: &object.key,
-                range: (!goes_on_from_the_start).then(|| (first + before, length - before)),
-                if_match: place.etag.as_deref(),
-            };
-            let outcome = self
-                .store
-                .get_object(&request, &mut |bytes| landing.take(bytes, length))
-                .await;
-            tries += 1;
-            match outcome {
-                Ok(head) if landing.came == length => {
-                    return Ok((landing.hasher.finish(), goes_on_from_the_start.then_some(head)));
-                }
-                Ok(_) => return Err(changed()),
-                Err(error) if matches!(error.kind, StoreErrorKind::PreconditionFailed) => {
-                    return Err(changed());
-                }
-                // The connection broke on the way: it goes on from there.
-                Err(error)
-                    if error.kind != StoreErrorKind::LocalWrite
-                        && !error.is_fatal()
-                        && landing.came > before
-                        && landing.came < length
-                        && tries < READ_TRIES => {}
-                Err(error) => return Err(error.into()),
-            }
+        let wanted = GetObject {
+            key: &object.key,
+            range: (!is_whole).then_some((first, length)),
+            if_match: place.etag.as_deref(),
+        };
+        let mut sink = |bytes: &[u8]| landing.take(bytes, length);
+        match read_through(self.store.as_ref(), &wanted, length, &mut sink).await {
+            Ok(through) if through.bytes == length => Ok((landing.hasher.finish(), through.head)),
+            Ok(_) => Err(changed()),
+            Err(error) if error.kind == StoreErrorKind::PreconditionFailed => Err(changed()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -13,7 +13,7 @@ use super::task::{Content, ObjectSpec};
 use crate::identity::{FileIdentity, parse_mtime};
 use crate::store::checksum::Hasher;
 use crate::store::{
-    Checksum, FileRange, GetObject, ObjectHead, SLICE_BYTES, StoreError, StoreErrorKind, hex,
+    Checksum, FileRange, GetObject, ObjectHead, SLICE_BYTES, StoreError, StoreErrorKind, hex, read_through,
 };
 
 /// How to tell whether a file is what is stored.
@@ -120,36 +120,25 @@ impl LocalSteps {
     /// Whether the object's bytes are those of `range`, byte by byte.
     async fn reads_as(&self, key: &str, range: &FileRange) -> Result<bool, StepError> {
         let mut side = Side::new(range);
-        let mut tries = 0;
-        loop {
-            let start = side.place();
-            let (mut is_same, mut trouble) = (true, None);
-            let mut sink = |bytes: &[u8]| match side.goes_on_with(bytes) {
-                Ok(true) => Ok(()),
-                Ok(false) => {
-                    is_same = false;
-                    Err(io::Error::other("nothing more is wanted"))
-                }
-                Err(error) => {
-                    trouble = Some(StoreError::local(&error));
-                    Err(error)
-                }
-            };
-            let request = GetObject {
-                range: (start > 0).then(|| (start, range.length - start)),
-                ..GetObject::whole(key)
-            };
-            let outcome = self.store.get_object(&request, &mut sink).await;
-            tries += 1;
-            match (trouble, outcome) {
-                (Some(error), _) => return Err(error.into()),
-                _ if !is_same => return Ok(false),
-                (None, Ok(_)) => return Ok(side.place() == range.length),
-                // The connection broke on the way: it goes on from there.
-                (None, Err(_))
-                    if tries < READ_TRIES && start < side.place() && side.place() < range.length => {}
-                (None, Err(error)) => return Err(error.into()),
+        let (mut is_same, mut trouble) = (true, None);
+        let mut sink = |bytes: &[u8]| match side.goes_on_with(bytes) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                is_same = false;
+                Err(io::Error::other("nothing more is wanted"))
             }
+            Err(error) => {
+                trouble = Some(StoreError::local(&error));
+                Err(error)
+            }
+        };
+        let wanted = GetObject::whole(key);
+        let outcome = read_through(self.store.as_ref(), &wanted, range.length, &mut sink).await;
+        match (trouble, outcome) {
+            (Some(error), _) => Err(error.into()),
+            _ if !is_same => Ok(false),
+            (None, Ok(_)) => Ok(side.place() == range.length),
+            (None, Err(error)) => Err(error.into()),
         }
     }
 }
@@ -200,9 +189,6 @@ impl<'a> Side<'a> {
         Ok(true)
     }
 }
-
-/// Times that reading goes on where a connection broke.
-pub(super) const READ_TRIES: u32 = 10;
 
 fn known_digest(head: &ObjectHead) -> Option<Digest> {
     if let Some(checksum) = head.whole_checksum() {

@@ -4,7 +4,7 @@ use super::step::StepError;
 use crate::config::VerifyMode;
 use crate::event::{Failure, FailureKind};
 use crate::store::checksum::{Hasher, of_parts};
-use crate::store::{Checksum, GetObject, ObjectStore, StoreError, StoreErrorKind, Stored};
+use crate::store::{Checksum, GetObject, ObjectStore, StoreError, StoreErrorKind, Stored, read_through};
 
 /// What should be stored.
 #[derive(Clone, Copy)]
@@ -94,12 +94,12 @@ impl Expected<'_> {
             reader.update(bytes);
             Ok(())
         };
-        let read = store.get_object(&request, &mut sink).await;
+        let read = read_through(store, &request, self.size_bytes, &mut sink).await;
         let read = read.map_err(|error| differs(format!("the object cannot be read back: {error}")))?;
-        let size_bytes = read.size_bytes;
-        if size_bytes != self.size_bytes {
+        let came = read.bytes;
+        if came != self.size_bytes {
             return Err(differs(format!(
-                "{} bytes were sent, {size_bytes} came back",
+                "{} bytes were sent, {came} came back",
                 self.size_bytes
             )));
         }

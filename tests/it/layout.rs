@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Modules from the bottom up: each may import from those before it, and from itself.
-const ORDER: [&str; 24] = [
-    "units", "error", "identity", "usage", "timing", "event", "plan", "config", "source", "queue", "store",
-    "transfer", "strategy", "report", "pipeline", "restore", "mirror", "backup", "doctor", "schedule",
-    "server", "bench", "cli", "fuzzing",
+const ORDER: [&str; 25] = [
+    "units", "naming", "error", "identity", "usage", "timing", "event", "plan", "config", "source", "queue",
+    "store", "transfer", "strategy", "report", "pipeline", "restore", "mirror", "backup", "doctor",
+    "schedule", "server", "bench", "cli", "fuzzing",
 ];
 
 fn sources() -> BTreeMap<PathBuf, String> {
