@@ -182,7 +182,9 @@ fn what_could_not_be_stored_is_in_the_manifest_as_such() {
 fn a_small_file_is_stored_as_it_was_read_whatever_becomes_of_it() {
     let job = Job::on(Kind::Embedded, "kept");
     for number in 0..20 {
-        job.scene.tree.file(&format!("src/{number}"), format!("before {number}"));
+        job.scene
+            .tree
+            .file(&format!("src/{number}"), format!("before {number}"));
     }
     job.says("concurrency = 1\n");
     job.scene.set_faults(vec![crate::scene::delay("PutObject", 100)]);
