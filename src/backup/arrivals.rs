@@ -8,7 +8,6 @@ use std::path::Path;
 use super::contents::Inventory;
 use super::draft::Way;
 use super::hashing::read_file;
-use super::layout::DATA;
 use super::manifest::{Entry, ManifestError, ManifestReader, ManifestWriter};
 use super::paths::local_path;
 use super::repository::{FromStart, Repository};
@@ -126,7 +125,7 @@ impl Arrivals<'_> {
     /// The server cannot be asked, or the draft cannot be read.
     pub(super) fn miss_what_is_gone(&mut self, draft: &File, repository: &Repository) -> Result<()> {
         let prefix = repository.prefix();
-        let mut inventory = Inventory::new(&prefix, repository.listing(DATA));
+        let mut inventory = Inventory::new(&prefix, repository.contents());
         for content in contents(draft, &prefix)? {
             let (key, entry) = content?;
             if let Some((digest, size_bytes)) = entry.content()

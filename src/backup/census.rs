@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::layout::{DATA, SnapshotId, hash_of_key};
+use super::layout::{SnapshotId, hash_of_key};
 use super::manifest::Totals;
 use super::repository::Repository;
 use super::which::{Which, resolve};
@@ -33,7 +33,7 @@ pub fn census(repository: &Repository, now: Timestamp) -> Result<Census> {
         last => last?.map(|manifest| manifest.totals()),
     };
     let (prefix, mut stored) = (repository.prefix(), (0, 0));
-    for object in repository.listing(DATA) {
+    for object in repository.contents() {
         let object = object?;
         if hash_of_key(&prefix, &object.key).is_some() {
             stored.0 += 1;

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::contents::Contents;
 use super::hashing::Digest;
-use super::layout::{DATA, SnapshotId, data_key, hash_of_key};
+use super::layout::{SnapshotId, data_key, hash_of_key};
 use super::repository::{IN_FLIGHT, Repository};
 use super::which::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
@@ -160,7 +160,7 @@ fn needs(repository: &Repository, snapshots: &[Snapshot], checked: &mut Checked)
 /// Looks at all that is stored. Returns what is wrong, by hash.
 fn look(repository: &Repository, needs: &mut [Need]) -> Result<BTreeMap<Digest, Flaw>> {
     let (prefix, mut flaws) = (repository.prefix(), BTreeMap::new());
-    for object in repository.listing(DATA) {
+    for object in repository.contents() {
         let object = object?;
         let Some(digest) = hash_of_key(&prefix, &object.key) else {
             continue;

@@ -105,8 +105,7 @@ impl Lease {
         let owner = owner(home)?;
         let lease = Self::put(repository, RUNNING, &format!("{id}-{owner}"))?;
         lease.end_earlier(repository, &owner)?;
-        for object in repository.listing(PRUNING) {
-            let object = object?;
+        for object in repository.objects(PRUNING)? {
             let age = lease.age_of(&object);
             if is_over(&object) {
                 continue;
@@ -123,8 +122,7 @@ impl Lease {
 
     /// Ends what runs of the same owner have left that were killed: others would wait for them.
     fn end_earlier(&self, repository: &Repository, owner: &str) -> Result<()> {
-        for object in repository.listing(RUNNING) {
-            let object = object?;
+        for object in repository.objects(RUNNING)? {
             let is_own = self.key.as_ref() == Some(&object.key);
             if !is_own && !is_over(&object) && run_of(&object.key).is_some_and(|(_, of)| of == owner) {
                 let earlier = Self {
@@ -154,7 +152,7 @@ impl Lease {
 
     /// Fails when a run goes on; removes what says that others do, before anything is looked at.
     fn overtake(&self, repository: &Repository, owner: &str, grace: Duration) -> Result<()> {
-        let running: Vec<ListedObject> = repository.listing(RUNNING).collect::<Result<_>>()?;
+        let running = repository.objects(RUNNING)?;
         // After those, so that what has ended meanwhile is seen to have.
         let ended = ids(repository)?;
         for object in &running {
@@ -181,7 +179,7 @@ impl Lease {
     /// # Errors
     /// The server cannot be asked.
     pub(super) fn is_alone(&self, repository: &Repository) -> Result<bool> {
-        let running: Vec<ListedObject> = repository.listing(RUNNING).collect::<Result<_>>()?;
+        let running = repository.objects(RUNNING)?;
         if running.is_empty() {
             return Ok(true);
         }
@@ -287,8 +285,7 @@ fn remove(repository: &Repository, keys: &[String]) -> Result<()> {
 pub(super) fn forget_runs(repository: &Repository, forgotten: &[SnapshotId]) -> Result<()> {
     let forgotten: HashSet<String> = forgotten.iter().map(SnapshotId::to_string).collect();
     let mut keys = Vec::new();
-    for object in repository.listing(RUNNING) {
-        let key = object?.key;
+    for ListedObject { key, .. } in repository.objects(RUNNING)? {
         if run_of(&key).is_some_and(|(id, _)| forgotten.contains(id)) {
             keys.push(key);
         }

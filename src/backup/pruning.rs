@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::contents::Contents;
-use super::layout::{DATA, hash_of_key};
+use super::layout::hash_of_key;
 use super::leases::Lease;
 use super::repository::Repository;
 use super::run::BACKUP;
@@ -155,7 +155,7 @@ fn unnamed(
         *bytes += size_bytes;
     };
     let (prefix, mut gone) = (repository.prefix(), Gone::default());
-    for object in repository.listing(DATA) {
+    for object in repository.contents() {
         let object = object?;
         let Some(digest) = hash_of_key(&prefix, &object.key) else {
             // It is not ours.

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::layout::{SNAPSHOTS, SnapshotId};
+use super::layout::{DATA, SNAPSHOTS, SnapshotId};
 use super::manifest::{Entry, Header, ManifestError, ManifestReader, Totals};
 use super::which::Snapshot;
 use crate::config::{BucketPolicy, ChecksumAlgorithm, Config, RetrySettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Stored, find_server, look_at_bucket, open_store};
 use crate::source::S3Url;
-use crate::store::{Connector, GetObject, ObjectStore, StoreResult, explain, read_through};
+use crate::store::{
+    Connector, GetObject, ListedObject, Listing, ObjectStore, StoreResult, explain, read_through,
+};
 use crate::strategy::Host;
 
 /// Requests that one question may have in flight.
@@ -64,11 +66,26 @@ impl Repository {
         self.target.prefix()
     }
 
-    /// All that is stored below `directory`, itself below the prefix.
-    pub(super) fn listing(&self, directory: &str) -> Stored {
-        let listed = format!("{}{directory}", self.prefix());
+    /// All contents that are stored, of which there may be millions: while some are looked at, the next are asked for.
+    pub(super) fn contents(&self) -> Stored {
+        let listed = format!("{}{DATA}", self.prefix());
         let server = (&self.connector, self.retry);
         Stored::new(server, (&self.target.bucket, &listed), &self.cancel)
+    }
+
+    /// The objects in `directory`, itself below the prefix: a few.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub(super) fn objects(&self, directory: &str) -> Result<Vec<ListedObject>> {
+        let mut listing = Listing::new(format!("{}{directory}", self.prefix()));
+        self.ask(async |store| {
+            let mut objects = Vec::new();
+            while let Some(page) = listing.next_page(store).await? {
+                objects.extend(page);
+            }
+            Ok(objects)
+        })
     }
 
     /// Asks the bucket for something, with up to [`IN_FLIGHT`] requests in flight.
@@ -104,8 +121,7 @@ impl Repository {
     pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
         let prefix = self.prefix();
         let mut snapshots = Vec::new();
-        for object in self.listing(SNAPSHOTS) {
-            let object = object?;
+        for object in self.objects(SNAPSHOTS)? {
             if let Some(id) = SnapshotId::of_key(&prefix, &object.key) {
                 snapshots.push(Snapshot {
                     id,

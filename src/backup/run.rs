@@ -15,7 +15,7 @@ use super::contents::Inventory;
 use super::draft::{Draft, Way};
 use super::ground::{Ends, Ground, Surveyed, Tally};
 use super::guards::{look_at_before, refuse_emptied};
-use super::layout::{DATA, SnapshotId};
+use super::layout::SnapshotId;
 use super::leases::Lease;
 use super::manifest::{Header, KIND, ManifestWriter, Totals, VERSION};
 use super::remembered::{Remembered, all_is_in, origin};
@@ -215,7 +215,7 @@ impl Running {
             },
         };
         let remembered = Remembered::new(&self.memory, &self.snapshots, request.now);
-        let inventory = Inventory::new(&ground.prefix, self.repository.listing(DATA));
+        let inventory = Inventory::new(&ground.prefix, self.repository.contents());
         let sources = (self.roots.clone(), &request.filter);
         Ok(Survey::new(
             sources,

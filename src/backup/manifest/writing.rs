@@ -8,8 +8,9 @@ use sha2::{Digest as _, Sha256};
 use super::{Entry, Header, MOST_LINE_BYTES, Totals, Trailer, check};
 use crate::store::hex;
 
-/// zstd's usual level: a manifest of a million files takes two seconds.
-const LEVEL: i32 = 3;
+/// zstd's fastest usual level: of manifests, level 3 takes three times as long and makes them a tenth longer (measured on
+/// 10,000 entries), for half of what is in them are hashes.
+const LEVEL: i32 = 1;
 
 /// Writes a manifest, line by line, compressed, into `W`.
 pub struct ManifestWriter<W: Write> {
