@@ -179,9 +179,10 @@ impl Restoring<'_> {
 
     /// Counts entries that no restore makes, and bytes that have no room yet: none where a file of that size is.
     fn look_through(&mut self) -> Result<u64> {
-        let mut wanted_bytes: u64 = 0;
+        let (mut wanted_bytes, mut is_any) = (0_u64, false);
         for entry in self.wanted.entries()? {
             let (entry, path) = entry?;
+            is_any = true;
             let is_special = matches!(
                 entry.kind,
                 EntryKind::Fifo | EntryKind::Socket | EntryKind::Device
@@ -201,7 +202,12 @@ impl Restoring<'_> {
                 }
             }
         }
-        Ok(wanted_bytes)
+        if is_any || self.request.filter.is_empty() {
+            return Ok(wanted_bytes);
+        }
+        let message = "nothing in the snapshot is what --include and --exclude leave in";
+        Err(Error::new(ErrorKind::NothingStored, message)
+            .with_hint("paths begin with the name of a source; s3haul backup ls JOB@SNAPSHOT shows them"))
     }
 
     fn make_directories(&mut self) -> Result<()> {

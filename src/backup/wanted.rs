@@ -1,6 +1,6 @@
 //! Which entries of a snapshot are to be restored, and which of them as other names of others.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,7 +23,6 @@ const NO_NAME: &str = "\u{1}";
 
 fn is_wanted(filter: &Filter, entry: &Entry, path: &std::path::Path) -> bool {
     match entry.kind {
-        // Those that lead to something that is wanted are made with it.
         EntryKind::Directory => filter.wants(&path.join(NO_NAME)),
         _ => filter.wants(path),
     }
@@ -46,16 +45,31 @@ impl<'a> Wanted<'a> {
         })
     }
 
-    /// They and their paths, in the order of the names.
+    /// They and their paths, in the order of the names. Directories that lead to them are among them.
     pub(super) fn entries(&self) -> Result<impl Iterator<Item = Result<(Entry, PathBuf)>> + Send + use<>> {
         let filter = self.filter.clone();
-        let entries = self.manifest.entries()?;
-        Ok(entries.filter_map(move |entry| match entry {
-            Ok(entry) => {
+        let mut entries = self.manifest.entries()?;
+        let mut above: Vec<(Entry, PathBuf)> = Vec::new();
+        let mut ready = VecDeque::new();
+        Ok(std::iter::from_fn(move || {
+            while ready.is_empty() {
+                let entry = match entries.next()? {
+                    Ok(entry) => entry,
+                    Err(error) => return Some(Err(error)),
+                };
                 let path = path_of(&entry.path);
-                is_wanted(&filter, &entry, &path).then_some(Ok((entry, path)))
+                while above
+                    .pop_if(|(last, _)| !entry.path.starts_with(&last.path))
+                    .is_some()
+                {}
+                if is_wanted(&filter, &entry, &path) {
+                    ready.extend(above.drain(..));
+                    ready.push_back((entry, path));
+                } else if entry.kind == EntryKind::Directory {
+                    above.push((entry, path));
+                }
             }
-            Err(error) => Some(Err(error)),
+            ready.pop_front().map(Ok)
         }))
     }
 

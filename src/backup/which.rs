@@ -96,7 +96,10 @@ pub fn resolve<'a>(snapshots: &'a [Snapshot], which: &Which, now: Timestamp) -> 
         Which::By(time) => snapshots
             .iter()
             .rfind(|snapshot| snapshot.id.time() <= *time)
-            .ok_or_else(|| nothing(format!("there is no snapshot of {time} or before"))),
+            .ok_or_else(|| {
+                let time = time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
+                nothing(format!("there is no snapshot of {time} or before"))
+            }),
         Which::Id(name) => {
             let mut named = snapshots
                 .iter()

@@ -1,4 +1,5 @@
-//! `--include` and `--exclude`: the last pattern that matches decides; what none matches is included.
+//! `--include` and `--exclude`: the last pattern that matches decides; what none matches is included, unless there are only
+//! patterns to include.
 //!
 //! A pattern without `/` matches a name at any depth, one with `/` is anchored at the source; `*` and `?` do
 //! not cross `/`, `**` does; a pattern that matches a directory covers everything below it; a `/` at the end
@@ -100,11 +101,21 @@ impl Filter {
     /// # Errors
     /// [`ErrorKind::Usage`] with the pattern that cannot be understood or names nothing, and the reason.
     pub fn new<'a>(patterns: impl IntoIterator<Item = (FilterAction, &'a str)>) -> Result<Self> {
-        let rules = patterns
+        let mut rules = patterns
             .into_iter()
             .map(|(action, pattern)| Rule::new(action, pattern))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        let only_includes = rules.iter().all(|rule| rule.action == FilterAction::Include);
+        if only_includes && !rules.is_empty() {
+            // Or they would say nothing.
+            rules.insert(0, Rule::new(FilterAction::Exclude, "*")?);
+        }
         Ok(Self { rules })
+    }
+
+    /// Whether it leaves nothing out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
     }
 
     /// Whether the file at `path`, relative to its source, is to be uploaded.
@@ -201,6 +212,16 @@ mod tests {
                 .expect("valid")
                 .enters_directory(Path::new("x"))
         );
+    }
+
+    #[test]
+    fn includes_alone_leave_out_all_else() {
+        let filter = filter(&[(Include, "*.jpg"), (Include, "/docs/")]);
+        assert!(filter.enters_directory(Path::new("photos")));
+        assert!(filter.includes_file(Path::new("photos/2024/a.jpg")));
+        assert!(filter.includes_file(Path::new("docs/a.txt")));
+        assert!(!filter.includes_file(Path::new("photos/a.txt")));
+        assert!(Filter::default().includes_file(Path::new("a.txt")));
     }
 
     #[test]

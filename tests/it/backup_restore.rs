@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use crate::backup_job::{Job, tree};
 use crate::env::{Kind, random, run, sha256};
@@ -198,6 +199,40 @@ fn what_is_there_is_judged_by_its_content_and_gets_its_looks_back() {
     job.does(&["restore", "tree", dry.to_str().expect("UTF-8"), "--dry-run"])
         .expect_code(0);
     assert!(!dry.exists());
+}
+
+#[test]
+fn a_part_comes_back_with_the_directories_that_lead_to_it() {
+    let job = Job::on(Kind::Embedded, "part");
+    for name in ["src/secret/keys/one", "src/secret/two", "src/other/three"] {
+        job.scene.tree.file(name, name);
+    }
+    let root = job.scene.tree.path();
+    for (directory, mode) in [("src/secret", 0o700), ("src/secret/keys", 0o750)] {
+        fs::set_permissions(root.join(directory), fs::Permissions::from_mode(mode)).expect("set");
+    }
+    let times =
+        fs::FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+    let secret = fs::File::open(root.join("src/secret")).expect("there");
+    secret.set_times(times).expect("set");
+    job.run().expect_code(0);
+    let part = job.place.path().join("part");
+    let restore = |pattern: &str| {
+        job.does(&[
+            "restore",
+            "tree",
+            part.to_str().expect("UTF-8"),
+            "--include",
+            pattern,
+        ])
+    };
+    let nothing = restore("keys/one").expect_code(10);
+    assert!(nothing.stderr.contains("name of a source"), "{}", nothing.stderr);
+    assert!(!part.exists());
+    restore("src/secret/keys/").expect_code(0);
+    let mut wanted = tree(root);
+    wanted.retain(|path, _| !path.ends_with(b"/two") && !path.windows(5).any(|piece| piece == b"other"));
+    assert_eq!(tree(&part), wanted);
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn the_next_run_goes_on_where_one_was_killed(kind: Kind) {
 
 fn cp_goes_on_too_and_only_if_asked(kind: Kind) {
     let mirror = Mirror::on(kind, "cp-resume");
-    mirror.scene.tree.file("large", random(40 * MIB));
+    mirror.scene.tree.file("large", random(80 * MIB));
     let cp = |flags: &[&str]| {
         let mut command = mirror.scene.cp("p/", flags);
         command
@@ -135,7 +135,7 @@ fn an_upload_whose_file_has_changed_is_aborted(kind: Kind) {
 #[test]
 fn parts_that_were_lost_meanwhile_are_sent_again() {
     let mirror = Mirror::on(Kind::Embedded, "lost-parts");
-    mirror.scene.tree.file("large", random(20 * MIB));
+    mirror.scene.tree.file("large", random(40 * MIB));
     kill_on_the_way(&mirror, "p/large", mirror.command(&SMALL_PARTS).args(SLOWLY));
     let answer = FaultAction::Error {
         status: 404,

@@ -62,7 +62,8 @@ pub(super) fn ls(job: &Job, which: &Which, path: &str, output: &OutputArgs) -> R
         return Ok(ExitCode::Done);
     }
     let message = format!("there is no '{}' in {}@{}", shown(path), job.name, snapshot.id);
-    Err(Error::new(ErrorKind::NothingStored, message))
+    Err(Error::new(ErrorKind::NothingStored, message)
+        .with_hint("paths begin with the name of a source; s3haul backup ls JOB@SNAPSHOT shows them"))
 }
 
 fn line(entry: &Entry) -> String {
