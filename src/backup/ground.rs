@@ -65,6 +65,8 @@ pub(super) struct Ground {
     pub(super) prefix: String,
     /// What contents are sent with.
     pub(super) algorithm: ChecksumAlgorithm,
+    /// Small contents go on with their tasks.
+    pub(super) keeps_contents: bool,
     pub(super) ends: Ends,
 }
 

@@ -23,7 +23,7 @@ pub(super) type Digest = [u8; 32];
 const SLICE_BYTES: usize = 256 * 1024;
 /// Largest file whose content is kept until it is sent: to open a small file again costs as much as all else that is done
 /// with it here.
-const KEPT_BYTES: u64 = 32 * 1024;
+const KEPT_BYTES: u64 = 16 * 1024;
 /// How often a file that changes while it is read is begun anew.
 const TRIES: u32 = 3;
 
@@ -85,6 +85,10 @@ fn read_once(
         if length == 0 || left == 0 {
             break;
         }
+    }
+    if left > 0 {
+        // It was cut off, or says that it is longer than it is, as files of /sys do.
+        return Err(FileChanged.into());
     }
     FileIdentity::from(&metadata).ensure(&file)?;
     Ok(Some(FileRead {
@@ -150,6 +154,14 @@ mod tests {
     fn a_file_that_is_longer_than_it_says_has_no_content() {
         let made_as_it_is_read = Path::new("/proc/self/status");
         let error = read_file(made_as_it_is_read, ChecksumAlgorithm::Crc64Nvme, &|_| true);
+        assert!(FileChanged::caused(&error.err().expect("changed")));
+    }
+
+    #[test]
+    fn a_file_that_is_shorter_than_it_says_has_no_content() {
+        let shorter = Path::new("/sys/class/net/lo/mtu");
+        assert_eq!(std::fs::metadata(shorter).expect("there").len(), 4_096);
+        let error = read_file(shorter, ChecksumAlgorithm::Crc64Nvme, &|_| true);
         assert!(FileChanged::caused(&error.err().expect("changed")));
     }
 }

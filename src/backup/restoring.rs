@@ -91,7 +91,7 @@ impl RestoredEntries {
 /// permissions only reading, writing and executing come back.
 ///
 /// # Errors
-/// The manifest cannot be read any more; the bucket, the server or the destination cannot be used, or has no room.
+/// The manifest cannot be read any more; [`ErrorKind::NothingStored`] when the filter leaves nothing in; the bucket, the server or the destination cannot be used, or has no room.
 pub fn restore_snapshot(
     (repository, manifest): (&Repository, &Manifest),
     request: &SnapshotRestoreRequest,
@@ -215,7 +215,8 @@ impl Restoring<'_> {
             let (entry, path) = entry?;
             if entry.kind == EntryKind::Directory {
                 let made = self.place(&path).and_then(|place| place.make_directory());
-                if matches!(made, Ok(false)) && self.request.overwrite == Overwrite::Never {
+                let stays = self.request.overwrite == Overwrite::Never || !self.wanted.names(&entry, &path);
+                if matches!(made, Ok(false)) && stays {
                     self.untouched.insert(entry.path.clone());
                 }
                 let made = made.map(|is_new| if is_new { Made::New } else { Made::Same });

@@ -22,12 +22,13 @@ use super::remembered::{Remembered, all_is_in, origin};
 use super::repository::Repository;
 use super::survey::Survey;
 use super::which::Snapshot;
-use crate::config::{BatchSmall, BucketPolicy, ChecksumAlgorithm, Config};
+use crate::config::{BatchSmall, BucketPolicy, ChecksumAlgorithm, Config, StrategyKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::Memory;
 use crate::pipeline::{Effect, Home, Monitor, StateSettings, UploadRequest, Work, run_work};
 use crate::report::{Ending, RunSummary};
 use crate::source::{Filter, Root, S3Url, key, named_roots};
+use crate::strategy::Choice;
 
 /// What the lock of a job's target is for: runs, forgets and prunes have it one at a time.
 pub(super) const BACKUP: &str = "backup";
@@ -209,6 +210,7 @@ impl Running {
             own: own_nodes(&self.upload, &self.draft.path),
             prefix: self.repository.prefix(),
             algorithm: self.upload.config.transfer.checksum,
+            keeps_contents: keeps_contents(&self.upload.config),
             ends: Ends {
                 cancel: self.repository.cancel.clone(),
                 deadline: request.deadline,
@@ -305,6 +307,13 @@ fn settings(config: &Config) -> Result<Config> {
             .with_hint("contents are named by their SHA-256 in any case; leave the flag out"));
     }
     Ok(config)
+}
+
+/// Whether contents may go on with their tasks: not into other processes, and not where all tasks are made before the first
+/// one is done.
+fn keeps_contents(config: &Config) -> bool {
+    let choice = Choice::new(config);
+    choice.processes == 0 && choice.strategy != StrategyKind::Chunked
 }
 
 fn header(request: &BackupRequest, roots: &[Root]) -> Header {

@@ -283,7 +283,7 @@ impl Survey {
         let only_as = OnlyAs {
             identity: FileIdentity::from(&metadata),
             checksum,
-            content: bytes,
+            content: bytes.filter(|_| self.ground.keeps_contents),
         };
         Ok(Some(wanted(path, &self.ground.prefix, &digest, only_as)))
     }

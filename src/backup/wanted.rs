@@ -1,7 +1,7 @@
 //! Which entries of a snapshot are to be restored, and which of them as other names of others.
 
 use std::collections::{HashSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::{Entry, EntryKind};
@@ -21,7 +21,7 @@ pub(super) struct Wanted<'a> {
 /// No pattern is for it.
 const NO_NAME: &str = "\u{1}";
 
-fn is_wanted(filter: &Filter, entry: &Entry, path: &std::path::Path) -> bool {
+fn is_wanted(filter: &Filter, entry: &Entry, path: &Path) -> bool {
     match entry.kind {
         EntryKind::Directory => filter.wants(&path.join(NO_NAME)),
         _ => filter.wants(path),
@@ -71,6 +71,11 @@ impl<'a> Wanted<'a> {
             }
             ready.pop_front().map(Ok)
         }))
+    }
+
+    /// Whether an entry is wanted itself, and not only leads to one that is.
+    pub(super) fn names(&self, entry: &Entry, path: &Path) -> bool {
+        is_wanted(&self.filter, entry, path)
     }
 
     /// Says of an entry whether it is a file whose content has to be fetched.

@@ -30,12 +30,12 @@ impl Args for FilterArgs {
                 "exclude",
                 "Leave out what matches; the last --include or --exclude that matches decides",
                 "Leave out what matches. The last --include or --exclude that matches decides; what none matches \
-                 is included, unless only --include is given. A pattern without '/' matches a name at any depth, one with '/' starts at the \
+                 is included, unless the first of them is an --include. A pattern without '/' matches a name at any depth, one with '/' starts at the \
                  source; '*' and '?' do not cross '/', '**' does; '/' at the end means directories only. A \
                  pattern that matches a directory covers all below it: an excluded directory is never entered.\n\n\
                  Example: --exclude '*' --include '*.jpg' uploads the jpg files of all directories",
             ))
-            .arg(argument("include", "Take in what matches; nothing else where no --exclude is given", "Take in what matches; nothing else where no --exclude is given. See there"))
+            .arg(argument("include", "Take in what matches, after an earlier --exclude or nothing else", "Take in what matches; see --exclude"))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -10,6 +10,8 @@ use crate::transfer::{FileTask, Look, ObjectSpec, Task, Ticket, parts};
 /// Small files that are gathered, sorted and cut into batches together: what is close together in a listing is found
 /// by one page of it, and directories come in no order.
 const GATHERED: usize = 16 * MAX_BATCH_OBJECTS;
+/// Bytes of contents that files which are held back may have with them: the queue does not weigh those yet.
+const AHEAD_BYTES: usize = 1024 * 1024;
 /// Workers without work wait no longer than this for more files to come.
 const PATIENCE: Duration = Duration::from_millis(5);
 /// The same for batches, which gain more by being full.
@@ -85,6 +87,7 @@ pub(super) struct Outlet<'a> {
     /// False where the order of the walk is a part of the strategy.
     sorts: bool,
     ahead: Vec<Planned>,
+    ahead_bytes: usize,
     ahead_since: Instant,
     gathered: Vec<FileTask>,
     gathered_since: Instant,
@@ -98,6 +101,7 @@ impl<'a> Outlet<'a> {
             batch_limit,
             sorts,
             ahead: Vec::new(),
+            ahead_bytes: 0,
             ahead_since: now,
             gathered: Vec::new(),
             gathered_since: now,
@@ -109,6 +113,7 @@ impl<'a> Outlet<'a> {
         if self.ahead.is_empty() {
             self.ahead_since = Instant::now();
         }
+        self.ahead_bytes += object.kept_bytes();
         self.ahead.push(Planned {
             object,
             ticket,
@@ -118,7 +123,8 @@ impl<'a> Outlet<'a> {
         let is_waited_for = self.ahead.len().is_multiple_of(LOOK_EVERY)
             && self.ahead_since.elapsed() >= PATIENCE
             && self.tasks.is_empty();
-        if !self.sorts || self.ahead.len() >= GROUP || is_waited_for {
+        let is_full = self.ahead.len() >= GROUP || self.ahead_bytes >= AHEAD_BYTES;
+        if !self.sorts || is_full || is_waited_for {
             self.release();
         }
     }
@@ -130,6 +136,7 @@ impl<'a> Outlet<'a> {
     }
 
     fn release(&mut self) {
+        self.ahead_bytes = 0;
         if self.sorts {
             largest_first(&mut self.ahead, |file| file.object.size_bytes);
         }

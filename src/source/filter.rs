@@ -1,5 +1,5 @@
-//! `--include` and `--exclude`: the last pattern that matches decides; what none matches is included, unless there are only
-//! patterns to include.
+//! `--include` and `--exclude`: the last pattern that matches decides; what none matches is included, unless the first one
+//! is to include.
 //!
 //! A pattern without `/` matches a name at any depth, one with `/` is anchored at the source; `*` and `?` do
 //! not cross `/`, `**` does; a pattern that matches a directory covers everything below it; a `/` at the end
@@ -105,9 +105,11 @@ impl Filter {
             .into_iter()
             .map(|(action, pattern)| Rule::new(action, pattern))
             .collect::<Result<Vec<_>, _>>()?;
-        let only_includes = rules.iter().all(|rule| rule.action == FilterAction::Include);
-        if only_includes && !rules.is_empty() {
-            // Or they would say nothing.
+        if rules
+            .first()
+            .is_some_and(|first| first.action == FilterAction::Include)
+        {
+            // Or it would say nothing.
             rules.insert(0, Rule::new(FilterAction::Exclude, "*")?);
         }
         Ok(Self { rules })
@@ -215,12 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn includes_alone_leave_out_all_else() {
+    fn what_begins_with_an_include_leaves_out_all_else() {
         let filter = filter(&[(Include, "*.jpg"), (Include, "/docs/")]);
         assert!(filter.enters_directory(Path::new("photos")));
         assert!(filter.includes_file(Path::new("photos/2024/a.jpg")));
         assert!(filter.includes_file(Path::new("docs/a.txt")));
         assert!(!filter.includes_file(Path::new("photos/a.txt")));
+        let filter = self::filter(&[(Include, "/docs/"), (Exclude, "*.tmp")]);
+        for (path, included) in [("docs/a", true), ("docs/a.tmp", false), ("other", false)] {
+            assert_eq!(filter.includes_file(Path::new(path)), included, "{path}");
+        }
         assert!(Filter::default().includes_file(Path::new("a.txt")));
     }
 

@@ -79,6 +79,12 @@ impl ObjectSpec {
         }
     }
 
+    /// Bytes of its content that are kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let kept = self.only_as.as_ref().and_then(|only_as| only_as.content.as_ref());
+        kept.map_or(0, Bytes::len)
+    }
+
     /// Its content as it was kept, and of which state of the file that is.
     pub(super) fn kept(&self) -> Option<(Bytes, FileIdentity)> {
         let only_as = self.only_as.as_ref()?;
@@ -203,12 +209,7 @@ impl Weigh for FileTask {
             Content::Held(_) => 0,
             Content::Stored(place) => place.path().as_os_str().len(),
         };
-        let kept = self
-            .object
-            .only_as
-            .as_ref()
-            .and_then(|only_as| only_as.content.as_ref());
-        OWN_WEIGHT + path + self.object.key.len() + kept.map_or(0, Bytes::len)
+        OWN_WEIGHT + path + self.object.key.len() + self.object.kept_bytes()
     }
 }
 

@@ -189,9 +189,8 @@ fn a_small_file_is_stored_as_it_was_read_whatever_becomes_of_it() {
     job.says("concurrency = 1\n");
     job.scene.set_faults(vec![crate::scene::delay("PutObject", 100)]);
     let mut child = spawn(&mut job.command(&["backup", "run", "tree"]));
-    job.scene.wait_for_request("PutObject");
-    // They have all been read by now, and wait until they are sent.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // The first one says that the run goes on; when contents follow, all files have been read, for they are so few.
+    crate::scene::wait_until("contents are sent", || job.scene.requests("PutObject") >= 2);
     for number in 0..20 {
         job.scene.tree.file(&format!("src/{number}"), "after");
     }

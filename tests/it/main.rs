@@ -52,6 +52,7 @@ mod restore_ends;
 mod scene;
 mod store_contract;
 mod store_listing;
+mod store_reading;
 mod strategies;
 mod strategy_counts;
 mod stream;

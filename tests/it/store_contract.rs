@@ -36,7 +36,7 @@ pub(crate) struct Scene {
     host: Arc<Host>,
     pub(crate) store: Arc<dyn ObjectStore>,
     oracle: Oracle,
-    server: Server,
+    pub(crate) server: Server,
     bucket: String,
 }
 
