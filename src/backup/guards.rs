@@ -59,7 +59,7 @@ pub(super) fn refuse_emptied(
             let message =
                 format!("source '{path}' has no file, and had some in the last snapshot: nothing is added");
             return Err(Error::new(ErrorKind::Refused, message).with_hint(
-                "look whether its disk is mounted; allow-empty-source = true in the job if that is meant",
+                "look whether its disk is mounted, and whether the job's patterns (which begin inside the source) leave anything in; allow-empty-source = true in the job if that is meant",
             ));
         }
     }

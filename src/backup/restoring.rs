@@ -293,7 +293,7 @@ impl Restoring<'_> {
         path: &Path,
         firsts: &mut HashMap<String, bool>,
     ) -> std::io::Result<Made> {
-        let first = entry.link_of.as_deref().unwrap_or_default();
+        let first = self.wanted.first_of(entry);
         let place_of_first = self.place(&path_of(first))?;
         let is_it = match firsts.get(first) {
             Some(is_it) => *is_it,
@@ -309,7 +309,13 @@ impl Restoring<'_> {
         } else if self.request.overwrite == Overwrite::Never {
             Ok(Made::LeftOut)
         } else {
-            let message = format!("it is another name of '{first}', where something else is");
+            let is_there = fs::symlink_metadata(self.root.join(path_of(first))).is_ok();
+            let why = if is_there {
+                "where something else is"
+            } else {
+                "which is not there"
+            };
+            let message = format!("it is another name of '{first}', {why}");
             Err(std::io::Error::other(message))
         }
     }

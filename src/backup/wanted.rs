@@ -1,6 +1,6 @@
 //! Which entries of a snapshot are to be restored, and which of them as other names of others.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::source::Filter;
 pub(super) struct Wanted<'a> {
     manifest: &'a Manifest,
     filter: Arc<Filter>,
-    /// First names of files that are not wanted themselves: their other names need content of their own.
-    unwanted_firsts: Arc<HashSet<String>>,
+    /// For first names of files that are not wanted themselves, the first other name that is: it gets the content.
+    heirs: Arc<HashMap<String, String>>,
 }
 
 /// No pattern is for it.
@@ -30,18 +30,20 @@ fn is_wanted(filter: &Filter, entry: &Entry, path: &Path) -> bool {
 
 impl<'a> Wanted<'a> {
     pub(super) fn new(manifest: &'a Manifest, filter: Arc<Filter>) -> Result<Self> {
-        let mut unwanted_firsts = HashSet::new();
+        let mut heirs = HashMap::new();
         for entry in manifest.entries()? {
-            if let Some(first) = entry?.link_of
+            let Entry { path, link_of, .. } = entry?;
+            if let Some(first) = link_of
                 && !filter.wants(&path_of(&first))
+                && filter.wants(&path_of(&path))
             {
-                unwanted_firsts.insert(first);
+                heirs.entry(first).or_insert(path);
             }
         }
         Ok(Self {
             manifest,
             filter,
-            unwanted_firsts: Arc::new(unwanted_firsts),
+            heirs: Arc::new(heirs),
         })
     }
 
@@ -80,15 +82,21 @@ impl<'a> Wanted<'a> {
 
     /// Says of an entry whether it is a file whose content has to be fetched.
     pub(super) fn fetched(&self) -> impl Fn(&Entry) -> bool + Send + use<> {
-        let unwanted_firsts = self.unwanted_firsts.clone();
+        let heirs = self.heirs.clone();
         move |entry| {
             let has_content = entry.key.is_some();
             has_content
                 && entry
                     .link_of
                     .as_ref()
-                    .is_none_or(|first| unwanted_firsts.contains(first))
+                    .is_none_or(|first| heirs.get(first) == Some(&entry.path))
         }
+    }
+
+    /// The name under which the content of another name's file comes.
+    pub(super) fn first_of<'e>(&'e self, entry: &'e Entry) -> &'e str {
+        let first = entry.link_of.as_deref().unwrap_or_default();
+        self.heirs.get(first).map_or(first, String::as_str)
     }
 
     /// The same of one entry.

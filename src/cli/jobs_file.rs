@@ -1,11 +1,13 @@
 //! The file of jobs: TOML whose keys are the long flags, read as if they had been typed.
 
+use std::any::TypeId;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::Range;
 use std::path::Path;
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args as _, Command, FromArgMatches as _};
+use clap::{Arg, ArgAction, Args as _, Command, FromArgMatches as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -87,9 +89,11 @@ impl JobsFile<'_> {
     fn job(&self, name: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Result<Job> {
         let text = name.get_ref().as_ref();
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-        if text.is_empty() || !text.chars().all(is_name) {
+        // In a line of a crontab it stands where flags may, and in names of units.
+        let begins = text.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
+        if !begins || !text.chars().all(is_name) {
             let what = format!(
-                "'{}' is no name of a job: letters, digits, '-', '_', '.'",
+                "'{}' is no name of a job: letters, digits, '_', and '-' and '.' behind the first",
                 text.escape_debug()
             );
             return Err(self.wrong(Some(name.span()), what));
@@ -136,6 +140,14 @@ impl JobsFile<'_> {
             );
             return Err(self.wrong(Some(place_of("sources")), what));
         }
+        let state = job.state.settings().ok().map(|state| state.base);
+        if let Some(state) = state.filter(|state| !state.is_absolute()) {
+            let what = format!(
+                "state directory '{}' is not an absolute path; jobs run from anywhere",
+                state.display()
+            );
+            return Err(self.wrong(Some(place_of("state-dir")), what));
+        }
         if job.sources.iter().any(|source| source.parent().is_none()) {
             let what = "source '/' has no name that its entries could go under";
             let error = self.wrong(Some(place_of("sources")), what);
@@ -160,20 +172,25 @@ impl JobsFile<'_> {
                 "keys are the long flags of s3haul sync, without '--', and those of s3haul backup --help",
             ));
         };
-        let is_switch = !known.get_action().takes_values();
-        let typed = self.typed(name, value, is_switch)?;
+        let typed = self.typed(name, value, known)?;
         // Each on its own first, so that what is wrong has a place.
         self.check_alone(command, name, value, &typed)?;
         Ok(typed)
     }
 
-    fn typed(&self, key: &str, value: &Spanned<DeValue<'_>>, is_switch: bool) -> Result<Vec<String>> {
+    fn typed(&self, key: &str, value: &Spanned<DeValue<'_>>, known: &Arg) -> Result<Vec<String>> {
+        let is_switch = !known.get_action().takes_values();
+        let is_list = matches!(known.get_action(), ArgAction::Append);
+        let is_number = is_number(known);
         let flag = |value: String| format!("--{key}={value}");
         let wrong = |what: &str| Err(self.wrong(Some(value.span()), format!("'{key}' {what}")));
         match value.get_ref() {
             DeValue::Boolean(true) if is_switch => Ok(vec![format!("--{key}")]),
             DeValue::Boolean(false) if is_switch => Ok(Vec::new()),
             _ if is_switch => wrong("is true or false"),
+            DeValue::Array(_) if !is_list => wrong("is one value, not a list"),
+            DeValue::String(_) if is_number => wrong("is a number, without quotes"),
+            DeValue::Float(_) if is_number => wrong("is a whole number"),
             DeValue::String(text) => Ok(vec![flag(text.to_string())]),
             DeValue::Integer(number) => Ok(vec![flag(number.to_string())]),
             DeValue::Float(number) => Ok(vec![flag(number.to_string())]),
@@ -222,6 +239,21 @@ const FROM_ENVIRONMENT: [&str; 6] = [
     "ca-file",
     "state-dir",
 ];
+
+/// Whether a flag takes a whole number.
+fn is_number(flag: &Arg) -> bool {
+    let numbers = [
+        TypeId::of::<u8>(),
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<usize>(),
+        TypeId::of::<NonZeroU32>(),
+        TypeId::of::<NonZeroUsize>(),
+    ];
+    let taken = flag.get_value_parser().type_id();
+    numbers.iter().any(|number| taken == *number)
+}
 
 /// What a job can say, as a command.
 fn command() -> Command {

@@ -258,6 +258,9 @@ pub(crate) fn make_room(root: &Path, wanted_bytes: u64) -> Result<()> {
     let unusable = |error: io::Error| unusable(root, error);
     let above = root.ancestors().find(|path| path.exists());
     let there = above.unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Err(unusable(io::ErrorKind::NotADirectory.into()));
+    }
     let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
     rustix::fs::access(there, access).map_err(|errno| unusable(errno.into()))?;
     let space = rustix::fs::statvfs(there).map_err(|errno| unusable(errno.into()))?;

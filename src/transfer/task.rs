@@ -209,7 +209,9 @@ impl Weigh for FileTask {
             Content::Held(_) => 0,
             Content::Stored(place) => place.path().as_os_str().len(),
         };
-        OWN_WEIGHT + path + self.object.key.len() + self.object.kept_bytes()
+        let only_as = self.object.only_as.as_deref();
+        let only_as = only_as.map_or(0, |only_as| size_of_val(only_as) + only_as.checksum.value.len());
+        OWN_WEIGHT + path + self.object.key.len() + only_as + self.object.kept_bytes()
     }
 }
 

@@ -36,6 +36,19 @@ fn a_file_of_jobs_is_refused_with_the_place_of_what_is_wrong() {
         (format!("{tree}target = \"s3://bucket\"\n"), "has no prefix"),
         (format!("{tree}target = \"s3://b/../x\"\n"), "jobs.toml:3:10:"),
         ("[jobs.\"a/b\"]\n".to_owned(), "'a/b' is no name of a job"),
+        ("[jobs.-x]\n".to_owned(), "'-x' is no name of a job"),
+        (
+            format!("{tree}target = \"s3://bucket/p/\"\nkeep-daily = \"7\"\n"),
+            "jobs.toml:4:14: 'keep-daily' is a number",
+        ),
+        (
+            format!("{tree}target = \"s3://bucket/p/\"\nkeep-daily = [7]\n"),
+            "'keep-daily' is one value",
+        ),
+        (
+            format!("{tree}target = \"s3://bucket/p/\"\nstate-dir = \"here\"\n"),
+            "jobs.toml:4:13: state directory 'here' is not an absolute path",
+        ),
         (
             format!(
                 "{tree}target = \"s3://bucket/p/\"\n[jobs.b]\nsources = [\"/tmp\"]\ntarget = \"s3://bucket/p\"\n"

@@ -229,10 +229,37 @@ fn a_part_comes_back_with_the_directories_that_lead_to_it() {
     let nothing = restore("keys/one").expect_code(10);
     assert!(nothing.stderr.contains("name of a source"), "{}", nothing.stderr);
     assert!(!part.exists());
+    let file = job.place.path().join("file");
+    fs::write(&file, "x").expect("written");
+    let onto = job
+        .does(&["restore", "tree", file.to_str().expect("UTF-8")])
+        .expect_code(1);
+    assert!(onto.stderr.contains("cannot be written"), "{}", onto.stderr);
     restore("src/secret/keys/").expect_code(0);
     let mut wanted = tree(root);
     wanted.retain(|path, _| !path.ends_with(b"/two") && !path.windows(5).any(|piece| piece == b"other"));
     assert_eq!(tree(&part), wanted);
+}
+
+#[test]
+fn names_of_one_file_stay_so_although_its_first_name_is_left_out() {
+    let job = Job::on(Kind::Embedded, "names");
+    let root = job.scene.tree.path();
+    job.scene.tree.file("src/a", "content");
+    for name in ["b", "c"] {
+        fs::hard_link(root.join("src/a"), root.join("src").join(name)).expect("linked");
+    }
+    job.run().expect_code(0);
+    let part = job.place.path().join("part");
+    job.does(&["restore", "tree", part.to_str().expect("UTF-8"), "--exclude", "a"])
+        .expect_code(0);
+    let node = |name: &str| {
+        let metadata = fs::metadata(part.join("src").join(name)).expect("there");
+        (metadata.ino(), metadata.nlink())
+    };
+    assert_eq!(node("b"), node("c"));
+    assert_eq!(node("b").1, 2);
+    assert_eq!(fs::read(part.join("src/c")).expect("there"), b"content");
 }
 
 #[test]

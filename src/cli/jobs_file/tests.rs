@@ -65,7 +65,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             &format!("{job}retries = \"many\"\n"),
-            "jobs.toml:4:11: invalid value 'many'",
+            "jobs.toml:4:11: 'retries' is a number",
         ),
         (
             &format!("{job}create-bucket = \"yes\"\n"),
