@@ -1,6 +1,6 @@
 //! What a survey of the sources goes by, and what it came to.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Instant;
@@ -22,8 +22,8 @@ pub struct Tally {
     pub unchanged: u64,
     /// Entries that are left out by `--exclude`.
     pub excluded: u64,
-    /// Files of each source, by the name that it has in the snapshot.
-    pub(super) files_of: BTreeMap<String, u64>,
+    /// Sources that have files, by the names that they have in the snapshot.
+    pub(super) with_files: BTreeSet<String>,
     /// Contents that were handed on to be uploaded.
     pub(super) handed_on: u64,
 }

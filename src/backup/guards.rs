@@ -41,8 +41,7 @@ pub(super) fn refuse_emptied(
     tally: &Tally,
     (repository, snapshots): (&Repository, &[Snapshot]),
 ) -> Result<()> {
-    let name = |root: &Root| root.key.trim_end_matches('/').to_owned();
-    let is_empty = |root: &&Root| !tally.files_of.contains_key(&name(root));
+    let is_empty = |root: &&Root| !tally.with_files.contains(root.key.trim_end_matches('/'));
     let empty: Vec<&Root> = roots.iter().filter(is_empty).collect();
     let (Some(last), false) = (snapshots.last(), empty.is_empty()) else {
         return Ok(());

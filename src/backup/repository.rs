@@ -195,6 +195,7 @@ impl Repository {
 
 /// So much of a manifest has its first line in it: a block of zstd's has at most 128 KiB.
 const BEGINNING_BYTES: u64 = 256 * 1024;
+
 /// A manifest that was brought here, read to its end and proven.
 #[derive(Debug)]
 pub struct Manifest {

@@ -91,7 +91,8 @@ impl RestoredEntries {
 /// permissions only reading, writing and executing come back.
 ///
 /// # Errors
-/// The manifest cannot be read any more; [`ErrorKind::NothingStored`] when the filter leaves nothing in; the bucket, the server or the destination cannot be used, or has no room.
+/// The manifest cannot be read any more; [`ErrorKind::NothingStored`] when the filter leaves nothing in; the bucket, the
+/// server or the destination cannot be used, or has no room.
 pub fn restore_snapshot(
     (repository, manifest): (&Repository, &Manifest),
     request: &SnapshotRestoreRequest,

@@ -176,9 +176,8 @@ impl Survey {
         };
         self.own.tally.files += 1;
         let source = name.split('/').next().unwrap_or_default();
-        match self.own.tally.files_of.get_mut(source) {
-            Some(count) => *count += 1,
-            None => _ = self.own.tally.files_of.insert(source.to_owned(), 1),
+        if !self.own.tally.with_files.contains(source) {
+            self.own.tally.with_files.insert(source.to_owned());
         }
         self.own.tally.bytes += content.metadata.len();
         if content.is_remembered {

@@ -93,14 +93,14 @@ impl<'a> Wanted<'a> {
         }
     }
 
+    /// The same of one entry.
+    pub(super) fn is_fetched(&self, entry: &Entry) -> bool {
+        self.fetched()(entry)
+    }
+
     /// The name under which the content of another name's file comes.
     pub(super) fn first_of<'e>(&'e self, entry: &'e Entry) -> &'e str {
         let first = entry.link_of.as_deref().unwrap_or_default();
         self.heirs.get(first).map_or(first, String::as_str)
-    }
-
-    /// The same of one entry.
-    pub(super) fn is_fetched(&self, entry: &Entry) -> bool {
-        self.fetched()(entry)
     }
 }
